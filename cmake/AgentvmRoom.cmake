@@ -1,0 +1,24 @@
+# agentvm_room(<name> SOURCES ... USES ... LIBRARIES ...)
+#   One static library per room: target agentvm_<name>. USES names the rooms it may include
+#   (the law in the design); LIBRARIES are foreign ones.
+function(agentvm_room name)
+  cmake_parse_arguments(ROOM "" "" "SOURCES;USES;LIBRARIES" ${ARGN})
+  add_library(agentvm_${name} STATIC ${ROOM_SOURCES})
+  target_link_libraries(agentvm_${name} PUBLIC agentvm_flags agentvm_asio_flags)
+  foreach(used IN LISTS ROOM_USES)
+    target_link_libraries(agentvm_${name} PUBLIC agentvm_${used})
+  endforeach()
+  target_link_libraries(agentvm_${name} PUBLIC ${ROOM_LIBRARIES})
+endfunction()
+
+# agentvm_test(<name> SOURCES ... USES ...)
+#   One GoogleTest binary of a room; every TEST in it becomes a ctest test.
+function(agentvm_test name)
+  cmake_parse_arguments(T "" "" "SOURCES;USES;LIBRARIES" ${ARGN})
+  add_executable(test_${name} ${T_SOURCES})
+  foreach(used IN LISTS T_USES)
+    target_link_libraries(test_${name} PRIVATE agentvm_${used})
+  endforeach()
+  target_link_libraries(test_${name} PRIVATE ${T_LIBRARIES} GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(test_${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS unit TIMEOUT 120)
+endfunction()

@@ -1,0 +1,81 @@
+// One virtual machine as the runtime sees it: described, started, reached, ended. Everything the
+// machine consists of (QEMU, virtiofsd, the vsock backend) is a child of the calling process,
+// dies with it (PDEATHSIG) and runs confined (vmm/jail.h).
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "oci/base/async.h"
+#include "oci/base/unique_fd.h"
+#include "vmm/accelerator.h"
+
+namespace agentvm::vmm {
+
+struct MachineConfig {
+  std::string qemu;       // path of qemu-system-x86_64
+  std::string virtiofsd;  // path of virtiofsd, Debian 12's (C) or Debian 13's (Rust)
+  std::string vsock_backend;  // path of agentvm-vsock
+  std::string kernel;     // vmlinux with a PVH note
+  std::string initramfs;
+  std::string kernel_parameters;  // appended to ours
+  Accelerator accelerator = Accelerator::tcg;  // already decided: see decide_accelerator()
+  std::uint32_t vcpus = 1;
+  std::uint64_t memory_mib = 512;
+  std::uint64_t tsc_khz = 0;  // of the host; 0: leave calibration to the guest
+  // What virtiofsd shows the guest under tag "shared"; a directory in the caller's mount namespace.
+  std::string shared_dir;
+  // An O_PATH directory for the sockets "vsock.sock" (hybrid vsock: a client sends "CONNECT N\n"
+  // and reads "OK M\n") and, on guest-initiated connections to port N, "vsock.sock_N", which the
+  // caller listens on before start.
+  int socket_dir = -1;
+  std::chrono::milliseconds boot_timeout{60000};
+  bool jail = true;  // false only with the named token of the configuration
+};
+
+// Where a start's time went, milliseconds since the call.
+struct BootTimings {
+  std::uint32_t backends_ready_ms = 0;
+  std::uint32_t qemu_ready_ms = 0;  // QMP greeting
+};
+
+// Why and how a part of the machine went away.
+struct MachineEnd {
+  std::string part;    // "qemu", "virtiofsd", "vsock backend"
+  int wait_status = 0;  // as waitpid(2) gives it
+};
+
+class Machine {
+ public:
+  // Starts backends and QEMU; the guest is booting when this returns. On failure nothing is left
+  // running. The error holds the last lines of QEMU's stderr.
+  static Task<std::unique_ptr<Machine>> create(MachineConfig config);
+
+  // Destruction kills what still runs (SIGKILL) and reaps it.
+  virtual ~Machine() = default;
+
+  // Ends when any part of the machine has ended, by itself or by stop().
+  virtual Task<MachineEnd> wait_end() = 0;
+
+  // Ends QEMU by QMP quit, by SIGKILL when that takes longer than `patience`, then the backends;
+  // all are reaped when it returns. Idempotent.
+  virtual Task<void> stop(std::chrono::milliseconds patience) = 0;
+
+  // The last lines the guest's console and QEMU's stderr printed, control characters replaced,
+  // at most 40 lines; what the guest writes is not to be trusted.
+  [[nodiscard]] virtual std::string console_tail() const = 0;
+
+  [[nodiscard]] virtual BootTimings timings() const = 0;
+  // Host pids of all parts.
+  [[nodiscard]] virtual std::vector<pid_t> pids() const = 0;
+
+ protected:
+  Machine() = default;
+};
+
+}  // namespace agentvm::vmm
