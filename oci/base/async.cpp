@@ -1,5 +1,9 @@
 #include "oci/base/async.h"
 
+#include <fcntl.h>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <cerrno>
 #include <utility>
 
 namespace agentvm {
@@ -9,6 +13,16 @@ std::unexpected<Error> fail_asio(const boost::system::error_code& code, std::str
     return fail_errno(code.value(), std::move(doing));
   }
   return fail(ErrorKind::unavailable, std::move(doing) + ": " + code.message());
+}
+
+Task<void> wait_readable(int fd) {
+  const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (copy < 0) co_return fail_errno(errno, "duplicate a file descriptor");
+  asio::posix::stream_descriptor readiness(co_await asio::this_coro::executor, copy);
+  auto [code] =
+      co_await readiness.async_wait(asio::posix::stream_descriptor::wait_read, use_result);
+  if (code) co_return fail_asio(code, "wait for input");
+  co_return Result<void>{};
 }
 
 }  // namespace agentvm

@@ -28,6 +28,10 @@ inline constexpr auto use_result = asio::as_tuple(asio::use_awaitable);
 [[nodiscard]] std::unexpected<Error> fail_asio(const boost::system::error_code& code,
                                                std::string doing);
 
+// Ends when the borrowed `fd` is readable (or at its end). Works on a duplicate, so cancelling is
+// safe; not for hot paths.
+[[nodiscard]] Task<void> wait_readable(int fd);
+
 // Runs a Task on a fresh io_context until it ends: for commands that do one thing and leave.
 template <class T>
 Result<T> run_to_end(asio::io_context& io, Task<T> task) {
