@@ -1,0 +1,66 @@
+// From a bundle's Spec to what the guest gets and what the host shares with it. The guest sees one
+// virtiofs, tag "shared", mounted at kGuestShared: `rootfs` and `mounts/<n>` below it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "oci/base/error.h"
+#include "oci/spec.h"
+#include "runtime/config.h"
+
+namespace agentvm::runtime {
+
+inline constexpr const char* kSharedTag = "shared";
+inline constexpr const char* kGuestShared = "/run/agentvm/shared";
+
+// The refusals: what the specification or the configuration asks for and a VM cannot honour, or
+// the host's administrator has not allowed. Pure. invalid_argument, with a sentence that says what
+// to do instead. docs/compatibility.md is the list.
+[[nodiscard]] Result<void> check_supported(const oci::Spec& spec, const Config& config);
+
+enum class Propagation : std::uint8_t {
+  private_,  // later mounts of the host below the source do not show up
+  slave,     // they do
+};
+
+// One thing of the host that the guest may see, and no more of it than that.
+struct SharedSource {
+  std::string name;    // below the shared directory: "rootfs", "mounts/0"
+  std::string source;  // absolute path on the host
+  bool directory = true;
+  bool recursive = true;  // with what is mounted below it
+  bool read_only = false;
+  Propagation propagation = Propagation::slave;
+  friend bool operator==(const SharedSource&, const SharedSource&) = default;
+};
+
+// A place in a read-only rootfs that the guest will mount on: made, where missing, before the
+// rootfs becomes read-only.
+struct MountPoint {
+  std::string path;  // in the container
+  bool directory = true;
+  friend bool operator==(const MountPoint&, const MountPoint&) = default;
+};
+
+struct SharePlan {
+  std::vector<SharedSource> sources;  // rootfs first
+  std::vector<MountPoint> mount_points;
+  oci::Spec guest_spec;            // what CreateContainer sends
+  std::vector<std::string> notes;  // what was left out and why: for the log
+};
+
+// Looks at the sources (they must exist; sockets, devices and fifos are refused) but changes
+// nothing. `bundle` is absolute; relative sources and root.path are taken from there. Only for a
+// spec that check_supported() let pass.
+[[nodiscard]] Result<SharePlan> plan_share(const oci::Spec& spec, const std::string& bundle);
+
+// Makes the shared directory: a small read-only tmpfs on the existing directory `dir` with every
+// source bound below it (nodev, nosuid). To be called in a mount namespace of the caller's own
+// whose "/" is a slave or private; fails with failed_precondition in the host's. What was mounted
+// when it fails goes with that namespace, or by undo_share().
+[[nodiscard]] Result<void> apply_share(const SharePlan& plan, const std::string& dir);
+// Unmounts `dir` with everything below, lazily; fine when nothing is mounted there.
+[[nodiscard]] Result<void> undo_share(const std::string& dir);
+
+}  // namespace agentvm::runtime

@@ -1,0 +1,48 @@
+// How big a container's VM is, and which settings a bundle may choose for its own VM. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "oci/base/error.h"
+#include "oci/spec.h"
+#include "runtime/config.h"
+
+namespace agentvm::runtime {
+
+// The least in which the guest's kernel, the agent and a small program run.
+inline constexpr std::uint64_t kMinMemoryMib = 64;
+inline constexpr std::uint64_t kMaxMemoryMib = 1024 * 1024;
+
+struct VmSize {
+  std::uint32_t vcpus = 1;
+  std::uint64_t memory_mib = 0;
+  friend bool operator==(const VmSize&, const VmSize&) = default;
+};
+
+struct HostSize {
+  std::uint32_t cpus = 1;
+  std::uint64_t memory_mib = 0;
+};
+[[nodiscard]] Result<HostSize> host_size();
+
+// vcpus: quota/period rounded up, else the CPUs in the cpuset, else vm.default_vcpus; the
+// annotation io.agentvm.vcpus before all. Never more than vm.max_vcpus or the host has. memory: the
+// container's limit plus vm.memory_overhead_mib, else vm.default_memory_mib; rounded up to MiB.
+// invalid_argument outside the bounds: `memory limit 1 MiB is below the 6 MiB …`.
+[[nodiscard]] Result<VmSize> vm_size(const oci::Spec& spec, const Config& config,
+                                     const HostSize& host);
+
+// The annotations that a bundle may carry where security.allowed_annotations lists them.
+inline constexpr const char* kAnnotationPrefix = "io.agentvm.";
+inline constexpr const char* kVcpusAnnotation = "io.agentvm.vcpus";
+inline constexpr const char* kMemoryAnnotation = "io.agentvm.memory_mib";
+inline constexpr const char* kAcceleratorAnnotation = "io.agentvm.accelerator";
+inline constexpr const char* kKernelParametersAnnotation = "io.agentvm.kernel_parameters";
+
+// `config` with what the bundle's annotations and vm section choose, for a spec that
+// check_supported() let pass; origins say so. invalid_argument for values that do not parse.
+[[nodiscard]] Result<Config> config_for(const oci::Spec& spec, const Config& config);
+
+}  // namespace agentvm::runtime
