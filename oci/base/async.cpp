@@ -15,6 +15,22 @@ std::unexpected<Error> fail_asio(const boost::system::error_code& code, std::str
   return fail(ErrorKind::unavailable, std::move(doing) + ": " + code.message());
 }
 
+asio::awaitable<bool> Event::wait_for(std::chrono::milliseconds timeout) {
+  // The shared timer must not get a deadline of one waiter: each has a timer of its own that sets
+  // nothing and only wakes it.
+  auto executor = co_await asio::this_coro::executor;
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  while (!set_ && std::chrono::steady_clock::now() < deadline) {
+    asio::steady_timer limit(executor, deadline);
+    limit.async_wait([timer = timer_](const boost::system::error_code& code) {
+      if (!code) timer->cancel();
+    });
+    (void)co_await timer_->async_wait(use_result);
+    limit.cancel();
+  }
+  co_return set_;
+}
+
 Task<void> wait_readable(int fd) {
   const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (copy < 0) co_return fail_errno(errno, "duplicate a file descriptor");

@@ -11,6 +11,10 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <utility>
 
 #include "oci/base/error.h"
 
@@ -31,6 +35,41 @@ inline constexpr auto use_result = asio::as_tuple(asio::use_awaitable);
 // Ends when the borrowed `fd` is readable (or at its end). Works on a duplicate, so cancelling is
 // safe; not for hot paths.
 [[nodiscard]] Task<void> wait_readable(int fd);
+
+// Something that happens once. Any number of coroutines wait for it; those that come late go on at
+// once. Must outlive its waiters.
+class Event {
+ public:
+  explicit Event(const asio::any_io_executor& executor)
+
+      : timer_(std::make_shared<asio::steady_timer>(executor,
+                                                    asio::steady_timer::time_point::max())) {}
+  void set() {
+    set_ = true;
+    timer_->cancel();
+  }
+  [[nodiscard]] bool is_set() const { return set_; }
+  asio::awaitable<void> wait() {
+    if (!set_) (void)co_await timer_->async_wait(use_result);
+  }
+  // False when `timeout` passed first.
+  asio::awaitable<bool> wait_for(std::chrono::milliseconds timeout);
+
+ private:
+  std::shared_ptr<asio::steady_timer> timer_;  // shared with time-outs still in the queue
+  bool set_ = false;
+};
+
+// Runs `task` beside the caller; its outcome goes to `done`, which may be empty.
+template <class T>
+void spawn(const asio::any_io_executor& executor, Task<T> task,
+           std::function<void(Result<T>)> done = {}) {
+  asio::co_spawn(executor, std::move(task),
+                 [done = std::move(done)](const std::exception_ptr& thrown, Result<T> outcome) {
+                   if (thrown) outcome = fail(ErrorKind::internal, "a task ended by an exception");
+                   if (done) done(std::move(outcome));
+                 });
+}
 
 // Runs a Task on a fresh io_context until it ends: for commands that do one thing and leave.
 template <class T>
