@@ -1,0 +1,1 @@
+#include "rpc/agent_service.h"

@@ -1,0 +1,1 @@
+#include "rpc/guest_connect.h"

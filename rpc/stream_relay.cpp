@@ -1,0 +1,1 @@
+#include "rpc/stream_relay.h"
