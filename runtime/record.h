@@ -14,14 +14,12 @@
 
 #include "oci/base/error.h"
 #include "oci/spec.h"
+#include "oci/state.h"
 #include "runtime/cgroup_record.h"
 
 namespace agentvm::runtime {
 
-// runtime-spec 1.2, runtime.md "State"; `paused` is runc's addition.
-enum class Status : std::uint8_t { creating, created, running, paused, stopped };
-
-[[nodiscard]] std::string_view name_of(Status status);
+using oci::Status;
 
 // A process for good: the pid alone is reused. pid 0 is no process.
 struct ProcessRef {
@@ -81,7 +79,9 @@ struct ContainerRecord {
 // (creator, later the monitor) is gone is stopped.
 [[nodiscard]] Status effective_status(const ContainerRecord& record);
 
-// Bytes ⇄ record. Unknown members are refused: another version wrote them. At most 1 MiB.
+// Bytes ⇄ record. Unknown members are refused: another version wrote them. At most
+// kMaxRecordBytes.
+inline constexpr std::size_t kMaxRecordBytes = std::size_t{1} << 20;
 [[nodiscard]] std::string write_record(const ContainerRecord& record);
 [[nodiscard]] Result<ContainerRecord> parse_record(std::string_view json);
 

@@ -1,0 +1,183 @@
+#include "runtime/config_keys.h"
+
+#include <array>
+#include <utility>
+
+#if __has_include("agentvm_paths.h")
+#include "agentvm_paths.h"
+#endif
+#ifndef AGENTVM_LIBEXECDIR
+#define AGENTVM_LIBEXECDIR "/usr/local/libexec/agentvm"
+#endif
+#ifndef AGENTVM_DATADIR
+#define AGENTVM_DATADIR "/usr/local/share/agentvm"
+#endif
+
+namespace agentvm::runtime {
+
+namespace {
+
+using Names = std::vector<std::string>;
+using std::chrono::milliseconds;
+
+constexpr std::uint64_t kMaxMib = 1024 * 1024;
+constexpr std::uint64_t kMaxTimeoutMs = 3'600'000;
+
+// The words of the closed lists, in the order of their enumerators.
+constexpr std::array<std::string_view, 3> kAccelerators{"auto", "kvm", "tcg"};
+constexpr std::array<std::string_view, 2> kJails{"on", "off-i-accept-unconfined-qemu"};
+constexpr std::array<std::string_view, 4> kLevels{"debug", "info", "warning", "error"};
+
+template <class Enum, std::size_t n>
+Enum from_word(const std::array<std::string_view, n>& words, const ConfigValue& value) {
+  const auto& word = std::get<std::string>(value);
+  for (std::size_t i = 0; i < n; ++i) {
+    if (words[i] == word) return static_cast<Enum>(i);
+  }
+  return Enum{};  // not reached: the reader checks ConfigKey::words first
+}
+
+template <class Enum, std::size_t n>
+ConfigValue to_word(const std::array<std::string_view, n>& words, Enum value) {
+  return std::string(words[static_cast<std::size_t>(value)]);
+}
+
+// Set and get of a field, by its table and name in Config.
+#define FIELD(table, field)                      \
+  [](Config& config, const ConfigValue& value) { \
+    using Field = decltype(config.table.field);  \
+    config.table.field = std::get<Field>(value); \
+  },                                             \
+      [](const Config& config) { return ConfigValue(config.table.field); }
+#define NUMBER(table, field)                                                 \
+  [](Config& config, const ConfigValue& value) {                             \
+    using Field = decltype(config.table.field);                              \
+    config.table.field = static_cast<Field>(std::get<std::uint64_t>(value)); \
+  },                                                                         \
+      [](const Config& config) { return ConfigValue(std::uint64_t{config.table.field}); }
+#define TIMEOUT(table, field)                                                       \
+  [](Config& config, const ConfigValue& value) {                                    \
+    config.table.field = milliseconds(std::get<std::uint64_t>(value));              \
+  },                                                                                \
+      [](const Config& config) {                                                    \
+        return ConfigValue(static_cast<std::uint64_t>(config.table.field.count())); \
+      }
+#define WORD(table, field, words)                        \
+  [](Config& config, const ConfigValue& value) {         \
+    using Field = decltype(config.table.field);          \
+    config.table.field = from_word<Field>(words, value); \
+  },                                                     \
+      [](const Config& config) { return to_word(words, config.table.field); }
+
+// As ConfigKey::words wants them.
+template <std::size_t n>
+std::vector<std::string_view> list(const std::array<std::string_view, n>& words) {
+  return {words.begin(), words.end()};
+}
+
+std::uint64_t number(std::uint64_t value) {
+  return value;
+}
+
+void add_vm_files(std::vector<ConfigKey>& keys, const InstallDirs& dirs) {
+  keys.push_back({"vm", "kernel", "The guest's kernel: an uncompressed vmlinux with a PVH note.",
+                  dirs.data + "/vmlinux", FIELD(vm, kernel)});
+  keys.push_back({"vm", "initramfs", "The guest's initramfs: agentvm's agent and kernel modules.",
+                  dirs.data + "/initramfs.img", FIELD(vm, initramfs)});
+  keys.push_back({"vm", "kernel_parameters",
+                  "Appended to the guest's kernel command line, e.g. \"loglevel=7\".",
+                  std::string(), FIELD(vm, kernel_parameters)});
+  keys.push_back({"vm", "qemu", "qemu-system-x86_64. Empty: searched in the usual places.",
+                  std::string(), FIELD(vm, qemu)});
+  keys.push_back({"vm", "virtiofsd",
+                  "virtiofsd, the C one (Debian 12) or the Rust one (Debian 13).\n"
+                  "Empty: searched in the usual places.",
+                  std::string(), FIELD(vm, virtiofsd)});
+  keys.push_back({"vm", "vsock_backend", "agentvm's vhost-user vsock device.",
+                  dirs.libexec + "/agentvm-vsock", FIELD(vm, vsock_backend)});
+  keys.push_back({"vm", "accelerator",
+                  "auto: KVM where a probe guest proves that it works, else TCG (software).\n"
+                  "kvm: fail where it does not work. tcg: always software.",
+                  std::string("auto"), WORD(vm, accelerator, kAccelerators), 0, 0,
+                  list(kAccelerators)});
+  keys.push_back(
+      {"vm", "kvm_device", "The device of KVM.", std::string("/dev/kvm"), FIELD(vm, kvm_device)});
+}
+
+void add_vm_sizes(std::vector<ConfigKey>& keys) {
+  keys.push_back({"vm", "default_vcpus", "vCPUs of a container that has no CPU limit.", number(1),
+                  NUMBER(vm, default_vcpus), 1, 255});
+  keys.push_back({"vm", "max_vcpus", "vCPUs of any VM at most. 0: as many as the host has.",
+                  number(0), NUMBER(vm, max_vcpus), 0, 255});
+  keys.push_back({"vm", "default_memory_mib", "Memory of a container that has no memory limit.",
+                  number(512), NUMBER(vm, default_memory_mib), 64, kMaxMib});
+  keys.push_back({"vm", "memory_overhead_mib",
+                  "What the guest's kernel and agent need: a container with a memory limit gets\n"
+                  "a VM of its limit plus this.",
+                  number(128), NUMBER(vm, memory_overhead_mib), 0, kMaxMib});
+}
+
+void add_vm_timeouts(std::vector<ConfigKey>& keys) {
+  keys.push_back({"vm", "boot_timeout_ms", "From the start of a VM to its agent's first word.",
+                  number(60'000), TIMEOUT(vm, boot_timeout), 100, kMaxTimeoutMs});
+  keys.push_back({"vm", "request_timeout_ms", "For the agent's answer to one request.",
+                  number(30'000), TIMEOUT(vm, request_timeout), 100, kMaxTimeoutMs});
+  keys.push_back({"vm", "stop_timeout_ms",
+                  "For a VM to end by itself before its processes are killed.", number(5'000),
+                  TIMEOUT(vm, stop_timeout), 0, kMaxTimeoutMs});
+}
+
+void add_security(std::vector<ConfigKey>& keys) {
+  keys.push_back({"security", "jail",
+                  "on: QEMU and its backends run without privileges in namespaces of their own.\n"
+                  "off-i-accept-unconfined-qemu: they run as root; for debugging alone.",
+                  std::string("on"), WORD(security, jail, kJails), 0, 0, list(kJails)});
+  keys.push_back({"security",
+                  "allowed_annotations",
+                  "Annotations by which a bundle may choose settings of its own VM, e.g.\n"
+                  "[\"io.agentvm.vcpus\", \"io.agentvm.memory_mib\"]. Others are refused.",
+                  Names(),
+                  FIELD(security, allowed_annotations),
+                  0,
+                  0,
+                  {},
+                  "io.agentvm."});
+  keys.push_back({"security", "allow_vm_section",
+                  "Whether the \"vm\" section of a bundle may name its kernel, initramfs and\n"
+                  "hypervisor. Whoever writes bundles then runs programs as root on this host.",
+                  false, FIELD(security, allow_vm_section)});
+}
+
+void add_cgroup(std::vector<ConfigKey>& keys) {
+  keys.push_back({"cgroup", "enabled",
+                  "Whether the VM's processes are put into the container's cgroup of the host.",
+                  true, FIELD(cgroup, enabled)});
+  keys.push_back({"cgroup", "memory_overhead_mib",
+                  "What QEMU and its backends need besides the VM's memory: the cgroup's memory\n"
+                  "limit is the sum.",
+                  number(512), NUMBER(cgroup, memory_overhead_mib), 0, kMaxMib});
+}
+
+}  // namespace
+
+std::string ConfigKey::dotted() const {
+  return std::string(table).append(".").append(name);
+}
+
+InstallDirs install_dirs() {
+  return {AGENTVM_LIBEXECDIR, AGENTVM_DATADIR};
+}
+
+std::vector<ConfigKey> config_keys(const InstallDirs& dirs) {
+  std::vector<ConfigKey> keys;
+  add_vm_files(keys, dirs);
+  add_vm_sizes(keys);
+  add_vm_timeouts(keys);
+  add_security(keys);
+  add_cgroup(keys);
+  keys.push_back({"log", "level", "The least level that is logged; --debug means debug.",
+                  std::string("info"), WORD(log, level, kLevels), 0, 0, list(kLevels)});
+  return keys;
+}
+
+}  // namespace agentvm::runtime
