@@ -20,7 +20,8 @@ inline constexpr std::int32_t kStatusUnimplemented = 12;
 // strings, and what a guest says must not steer a terminal or forge a line of a log. What is no
 // UTF-8 becomes '?', a control character a blank, and a cut is marked by "...".
 [[nodiscard]] std::string printable(std::string_view text, std::size_t limit);
-// Longest error message that is sent or believed.
-inline constexpr std::size_t kMaxMessageBytes = 4096;
+// Longest error message that is sent or believed: the causes, which stand last, survive a path or
+// two of PATH_MAX.
+inline constexpr std::size_t kMaxMessageBytes = 16384;
 
 }  // namespace agentvm::rpc
