@@ -146,7 +146,8 @@ Result<std::pair<UniqueFd, UniqueFd>> socket_pair(int type) {
 
 namespace {
 
-Result<std::pair<UniqueFd, sockaddr_un>> unix_socket_at(int dirfd, const std::string& name) {
+Result<std::pair<UniqueFd, sockaddr_un>> unix_socket_at(int dirfd, const std::string& name,
+                                                        int socket_flags = 0) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::string path = fmt::format("/proc/self/fd/{}/{}", dirfd, name);
@@ -154,15 +155,15 @@ Result<std::pair<UniqueFd, sockaddr_un>> unix_socket_at(int dirfd, const std::st
     return fail(ErrorKind::invalid_argument, fmt::format("socket name '{}'", name));
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | socket_flags, 0));
   if (!fd) return fail_errno(errno, "socket");
   return std::pair(std::move(fd), address);
 }
 
 }  // namespace
 
-Result<UniqueFd> connect_unix_at(int dirfd, const std::string& name) {
-  auto [fd, address] = TRY(unix_socket_at(dirfd, name));
+Result<UniqueFd> connect_unix_at(int dirfd, const std::string& name, int socket_flags) {
+  auto [fd, address] = TRY(unix_socket_at(dirfd, name, socket_flags));
   const auto* raw = reinterpret_cast<const sockaddr*>(&address);
   if (retry([&] { return ::connect(fd.get(), raw, sizeof address); }) != 0) {
     return fail_errno(errno, fmt::format("connect to '{}'", name));

@@ -50,7 +50,10 @@ namespace agentvm::sys {
 
 // A unix stream socket in the directory `dirfd`, by name: works past the 108 bytes of sun_path
 // since it goes through /proc/self/fd. listen: the socket file is made with `mode`.
-[[nodiscard]] Result<UniqueFd> connect_unix_at(int dirfd, const std::string& name);
+// connect: with SOCK_NONBLOCK in `socket_flags` a listener whose queue is full is EAGAIN, not a
+// wait without end, and the socket stays non-blocking.
+[[nodiscard]] Result<UniqueFd> connect_unix_at(int dirfd, const std::string& name,
+                                               int socket_flags = 0);
 [[nodiscard]] Result<UniqueFd> listen_unix_at(int dirfd, const std::string& name, mode_t mode);
 
 // SCM_RIGHTS: one message of `bytes` (not empty) with these fds.
