@@ -146,7 +146,7 @@ struct Device {
 
 struct DeviceRule {
   bool allow = false;
-  std::string type;  // "a" (or empty), "c", "b"
+  std::string type;                   // "a" (or empty), "c", "b"
   std::optional<std::int64_t> major;  // none: any
   std::optional<std::int64_t> minor;
   std::string access;  // of "rwm"

@@ -11,10 +11,12 @@
 //   required(key, value [, check])  reading: an error when absent or null; writing: always written
 //   optional(key, value [, check])  absent or null leaves the value alone; written when it differs
 //                                   from a default-constructed one
+//   defaulted(key, value [, check]) as optional when reading, always written
 //   object(key, given, body)        a nested object without a struct of its own: body(inner_io)
 //   ensure(holds, key, text)        a rule over several fields; reading only
 //   known_only(key, list, known)    drops what `known` refuses and reports it; reading only
-// A check takes the value, or each element of a vector, and returns what is wrong ("" for fine).
+// A check takes the value, or each element of a vector, and returns what is wrong ("" for fine) in
+// words like "must be an absolute path"; the reader adds what it found.
 // An enum gets `std::span<const JsonWord<E>> json_words(E)`: the closed list of its words.
 #pragma once
 

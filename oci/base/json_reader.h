@@ -118,6 +118,10 @@ class JsonObject {
   void required(std::string_view key, T& out, Check check = {});
   template <class T, class Check = AnyValue>
   void optional(std::string_view key, T& out, Check check = {});
+  template <class T, class Check = AnyValue>
+  void defaulted(std::string_view key, T& out, Check check = {}) {
+    optional(key, out, check);
+  }
   template <class Body>
   void object(std::string_view key, bool given, Body&& body);
   // Fails at member `key` (or at this object when `key` is empty or absent).
@@ -132,6 +136,7 @@ class JsonObject {
  private:
   std::optional<JsonValue> need(std::string_view key);
   void keep(Result<void> step);
+  void judge(JsonValue at, std::string_view wrong);
   template <class T, class Check>
   void store(JsonValue from, T& out, const Check& check);
 
@@ -244,20 +249,16 @@ template <class T, class Check>
 void JsonObject::store(JsonValue from, T& out, const Check& check) {
   keep(read_json(from, out, unknown_));
   if (!outcome_) return;
-  const auto judge = [this](JsonValue at, const auto& value, const auto& rule) {
-    const auto wrong = rule(value);
-    if (!wrong.empty() && outcome_) keep(at.fail(wrong));
-  };
   if constexpr (detail::kIsOptional<T>) {
-    judge(from, *out, check);
+    judge(from, check(*out));
   } else if constexpr (detail::kIsVector<T>) {
     if constexpr (std::invocable<const Check&, const typename T::value_type&>) {
-      for (std::size_t i = 0; i < out.size(); ++i) judge(from.item(i), out[i], check);
+      for (std::size_t i = 0; i < out.size(); ++i) judge(from.item(i), check(out[i]));
     } else {
-      judge(from, out, check);
+      judge(from, check(out));
     }
   } else {
-    judge(from, out, check);
+    judge(from, check(out));
   }
 }
 

@@ -68,11 +68,16 @@ class JsonObjectWriter {
  public:
   explicit JsonObjectWriter(JsonWriter& json) : json_(json) {}
 
+  // An empty optional has nothing to write.
   template <class T, class Check = AnyValue>
   void required(std::string_view key, const T& value, const Check& /*check*/ = {});
   template <class T, class Check = AnyValue>
   void optional(std::string_view key, const T& value, const Check& check = {}) {
     if (!(value == T{})) required(key, value, check);
+  }
+  template <class T, class Check = AnyValue>
+  void defaulted(std::string_view key, const T& value, const Check& check = {}) {
+    required(key, value, check);
   }
   template <class Body>
   void object(std::string_view key, bool given, Body&& body) {
@@ -137,6 +142,9 @@ template <class T>
 
 template <class T, class Check>
 void JsonObjectWriter::required(std::string_view key, const T& value, const Check& /*check*/) {
+  if constexpr (detail::kIsOptional<T>) {
+    if (!value) return;
+  }
   json_.key(key);
   write_json(json_, value);
 }
