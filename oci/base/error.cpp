@@ -31,12 +31,18 @@ Error Error::also(const Error& other) && {
 
 std::string_view name_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::invalid_argument: return "invalid_argument";
-    case ErrorKind::not_found: return "not_found";
-    case ErrorKind::already_exists: return "already_exists";
-    case ErrorKind::failed_precondition: return "failed_precondition";
-    case ErrorKind::unavailable: return "unavailable";
-    case ErrorKind::internal: return "internal";
+    case ErrorKind::invalid_argument:
+      return "invalid_argument";
+    case ErrorKind::not_found:
+      return "not_found";
+    case ErrorKind::already_exists:
+      return "already_exists";
+    case ErrorKind::failed_precondition:
+      return "failed_precondition";
+    case ErrorKind::unavailable:
+      return "unavailable";
+    case ErrorKind::internal:
+      return "internal";
   }
   return "internal";
 }
@@ -44,18 +50,24 @@ std::string_view name_of(ErrorKind kind) {
 ErrorKind kind_of_errno(int errnum) {
   switch (errnum) {
     case ENOENT:
-    case ESRCH: return ErrorKind::not_found;
-    case EEXIST: return ErrorKind::already_exists;
+    case ESRCH:
+      return ErrorKind::not_found;
+    case EEXIST:
+      return ErrorKind::already_exists;
     case EINVAL:
     case ENAMETOOLONG:
     case ENOTDIR:
-    case ELOOP: return ErrorKind::invalid_argument;
-    case EBUSY: return ErrorKind::failed_precondition;
+    case ELOOP:
+      return ErrorKind::invalid_argument;
+    case EBUSY:
+      return ErrorKind::failed_precondition;
     case ECONNREFUSED:
     case ECONNRESET:
     case EPIPE:
-    case ETIMEDOUT: return ErrorKind::unavailable;
-    default: return ErrorKind::internal;
+    case ETIMEDOUT:
+      return ErrorKind::unavailable;
+    default:
+      return ErrorKind::internal;
   }
 }
 

@@ -1,5 +1,6 @@
 #include "oci/base/log.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <ctime>
@@ -15,10 +16,14 @@ Sink& sink() {
 
 std::string_view name_of(Level level) {
   switch (level) {
-    case Level::debug: return "debug";
-    case Level::info: return "info";
-    case Level::warning: return "warning";
-    case Level::error: return "error";
+    case Level::debug:
+      return "debug";
+    case Level::info:
+      return "info";
+    case Level::warning:
+      return "warning";
+    case Level::error:
+      return "error";
   }
   return "error";
 }
@@ -50,15 +55,22 @@ std::string now_rfc3339() {
   std::tm utc{};
   ::gmtime_r(&now.tv_sec, &utc);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z", utc.tm_year + 1900,
-                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
-                     now.tv_nsec);
+                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now.tv_nsec);
 }
 
 }  // namespace
 
-void set_sink(Sink new_sink) { sink() = std::move(new_sink); }
+void set_sink(Sink new_sink) {
+  sink() = std::move(new_sink);
+}
 
-int sink_fd() { return sink().fd ? sink().fd.get() : STDERR_FILENO; }
+int sink_fd() {
+  return sink().fd ? sink().fd.get() : STDERR_FILENO;
+}
+
+void keep_stderr() {
+  if (!sink().fd) sink().fd.reset(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3));
+}
 
 std::string format_line(Format format, Level level, std::string_view message,
                         std::string_view time) {

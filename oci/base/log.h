@@ -29,6 +29,9 @@ void set_sink(Sink sink);
 // The fd of the sink (2 when none was set): what a child process inherits.
 [[nodiscard]] int sink_fd();
 
+// Gives a sink that is stderr a duplicate of its own, so that fd 2 can be put to another use.
+void keep_stderr();
+
 void write(Level level, std::string_view message);
 // One line as it would be written, newline included; for tests and for set sinks elsewhere.
 [[nodiscard]] std::string format_line(Format format, Level level, std::string_view message,

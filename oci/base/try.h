@@ -15,7 +15,9 @@
 
 namespace agentvm::detail {
 
-inline Error with_context(Error&& error) { return std::move(error); }
+inline Error with_context(Error&& error) {
+  return std::move(error);
+}
 
 template <class... Args>
 Error with_context(Error&& error, fmt::format_string<Args...> format, Args&&... args) {
@@ -29,14 +31,14 @@ decltype(auto) take(Result<T>&& result) {
 
 }  // namespace agentvm::detail
 
-#define AGENTVM_TRY_IMPL(returning, expr, ...)                                          \
-  ({                                                                                    \
-    auto try_result_ = (expr);                                                          \
-    if (!try_result_) {                                                                 \
-      returning std::unexpected(::agentvm::detail::with_context(                        \
-          std::move(try_result_).error() __VA_OPT__(, ) __VA_ARGS__));                  \
-    }                                                                                   \
-    ::agentvm::detail::take(std::move(try_result_));                                    \
+#define AGENTVM_TRY_IMPL(returning, expr, ...)                         \
+  ({                                                                   \
+    auto try_result_ = (expr);                                         \
+    if (!try_result_) {                                                \
+      returning std::unexpected(::agentvm::detail::with_context(       \
+          std::move(try_result_).error() __VA_OPT__(, ) __VA_ARGS__)); \
+    }                                                                  \
+    ::agentvm::detail::take(std::move(try_result_));                   \
   })
 
 #define TRY(expr, ...) AGENTVM_TRY_IMPL(return, expr, __VA_ARGS__)

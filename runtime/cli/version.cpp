@@ -1,16 +1,23 @@
 #include "runtime/cli/version.h"
 
-#ifndef AGENTVM_VERSION
-#define AGENTVM_VERSION "0.0.0"
-#endif
-#ifndef AGENTVM_COMMIT
-#define AGENTVM_COMMIT "unknown"
-#endif
+#include "agentvm_version.h"
+#include "oci/spec_parser.h"
 
 namespace agentvm::runtime::cli {
 
+std::string version() {
+  return AGENTVM_VERSION;
+}
+std::string commit() {
+  return AGENTVM_COMMIT;
+}
+std::string seccomp_version() {
+  return AGENTVM_SECCOMP_VERSION;
+}
+
 std::string version_text() {
-  return "agentvm version " AGENTVM_VERSION "\ncommit: " AGENTVM_COMMIT "\nspec: 1.2.0";
+  return "agentvm version " + version() + "\ncommit: " + commit() +
+         "\nspec: " + std::string(oci::kOciVersionMax);
 }
 
 }  // namespace agentvm::runtime::cli

@@ -21,6 +21,7 @@ enum class MessageType : std::uint8_t {
   created,   // the container is created; text: the guest's kernel release
   failed,    // the error; the monitor is about to end
   // create → monitor
+  proceed,     // the cgroup is there and recorded: children may be started
   hooks_done,  // the create-time hooks have succeeded
   // a command → monitor's control socket, one request per connection
   start,

@@ -1,0 +1,223 @@
+#include "runtime/container/create.h"
+
+#include <fcntl.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "oci/base/log.h"
+#include "oci/base/sys.h"
+#include "oci/base/try.h"
+#include "oci/spec_parser.h"
+#include "runtime/console.h"
+#include "runtime/container/remove.h"
+#include "runtime/container/state_document.h"
+#include "runtime/hooks.h"
+#include "runtime/host_cgroup.h"
+#include "runtime/host_limits.h"
+#include "runtime/monitor/spawn.h"
+#include "runtime/session/process_streams.h"
+#include "runtime/vm_host.h"
+
+namespace agentvm::runtime {
+
+namespace {
+
+constexpr std::size_t kMaxConfigBytes = 16U << 20;
+
+struct Bundle {
+  std::string path;  // absolute, symlinks resolved
+  oci::Spec spec;
+};
+
+Result<Bundle> load_bundle(const std::string& given) {
+  std::error_code code;
+  const std::string path = std::filesystem::canonical(given, code).string();
+  if (code) return fail_errno(code.value(), fmt::format("bundle '{}'", given));
+  auto text = sys::read_file(path + "/config.json", kMaxConfigBytes);
+  if (!text && text.error().errnum == ENOENT) {
+    return fail(ErrorKind::not_found,
+                fmt::format("bundle '{}' has no config.json: `agentvm spec` writes one", path));
+  }
+  const std::string json = TRY(std::move(text));
+  auto spec = TRY(oci::parse_spec(json), "{}/config.json", path);
+  if (!spec.process) {
+    return fail(ErrorKind::invalid_argument,
+                fmt::format("{}/config.json: /process is missing: there is nothing to run", path));
+  }
+  return Bundle{path, std::move(spec)};
+}
+
+// runc's rules on who brings the terminal.
+Result<void> check_terminal(const oci::Spec& spec, const CreateRequest& request) {
+  const bool terminal = spec.process->terminal;
+  if (terminal && request.console_socket.empty() && !request.foreground) {
+    return fail(ErrorKind::invalid_argument,
+                "cannot allocate tty if runc will detach without setting console socket");
+  }
+  if (!request.console_socket.empty() && (!terminal || request.foreground)) {
+    return fail(ErrorKind::invalid_argument,
+                "cannot use console socket if runc will not detach or allocate tty");
+  }
+  return {};
+}
+
+std::string owner_name() {
+  const passwd* entry = ::getpwuid(::geteuid());
+  return entry != nullptr ? entry->pw_name : std::to_string(::geteuid());
+}
+
+Result<ContainerRecord> make_record(const Engine& engine, const CreateRequest& request,
+                                    const Bundle& bundle) {
+  ContainerRecord record;
+  record.id = request.id;
+  record.oci_version = bundle.spec.oci_version;
+  record.bundle = bundle.path;
+  record.rootfs =
+      std::filesystem::weakly_canonical(std::filesystem::path(bundle.path) / bundle.spec.root->path)
+          .string();
+  record.annotations = bundle.spec.annotations;
+  record.created = make_timestamp();
+  record.owner = owner_name();
+  record.config_path = engine.config_path;
+  record.creator = TRY(refer_to_process(::getpid()));
+  record.poststart_hooks = bundle.spec.hooks.poststart;
+  record.poststop_hooks = bundle.spec.hooks.poststop;
+  return record;
+}
+
+// Everything that can be refused before anything is made.
+Result<MonitorPlan> make_plan(const Engine& engine, const CreateRequest& request,
+                              const Bundle& bundle) {
+  TRY(check_terminal(bundle.spec, request));
+  TRY(check_supported(bundle.spec, engine.config));
+  MonitorPlan plan;
+  plan.spec = bundle.spec;
+  plan.config = TRY(config_for(bundle.spec, engine.config));
+  const HostSize host = TRY(host_size());
+  plan.size = TRY(vm_size(bundle.spec, plan.config, host));
+  plan.share = TRY(plan_share(bundle.spec, bundle.path));
+  plan.programs = TRY(find_vm_programs(plan.config));
+  plan.accelerator = TRY(choose_accelerator(plan.config));
+  plan.tsc_khz = cached_tsc_khz();
+  plan.foreground = request.foreground;
+  for (const std::string& note : plan.share.notes) log::info("{}", note);
+  for (const std::string& member : bundle.spec.unknown_members) {
+    log::warning("config.json: unknown member {} is ignored", member);
+  }
+  log::debug("VM: {} vcpus, {} MiB, {} ({})", plan.size.vcpus, plan.size.memory_mib,
+             name_of(plan.accelerator.accelerator), plan.accelerator.reason);
+  return plan;
+}
+
+Result<void> attach_terminal(MonitorPlan& plan, const CreateRequest& request) {
+  if (!plan.spec.process->terminal) return {};
+  if (request.foreground) {
+    plan.terminal = TRY(inherit_terminal());
+    return {};
+  }
+  auto pty = TRY(open_pty());
+  if (const auto size = plan.spec.process->console_size) {
+    TRY(set_window_size(pty.slave.get(), {size->height, size->width}));
+  }
+  TRY(send_console(request.console_socket, pty));
+  plan.terminal = std::move(pty.slave);
+  plan.own_terminal = true;
+  return {};
+}
+
+Result<void> expect(Channel& channel, MessageType expected, std::chrono::milliseconds timeout) {
+  const auto message = TRY(channel.receive(timeout));
+  if (!message) return fail(ErrorKind::unavailable, "the container's monitor died");
+  if (message->type == MessageType::failed) return std::unexpected(message->error);
+  if (message->type != expected) {
+    return fail(ErrorKind::internal, "the container's monitor is out of step");
+  }
+  return {};
+}
+
+// The hooks of create, in the specification's order, while the guest boots.
+Result<void> run_create_hooks(const ContainerRecord& record, const oci::Hooks& hooks) {
+  if (hooks.prestart.empty() && hooks.create_runtime.empty() && hooks.create_container.empty()) {
+    return {};
+  }
+  HookContext context{state_document(record)};
+  TRY(run_hooks(HookKind::prestart, hooks.prestart, context));
+  TRY(run_hooks(HookKind::create_runtime, hooks.create_runtime, context));
+  if (hooks.create_container.empty()) return {};
+  auto netns =
+      TRY(sys::open_at(AT_FDCWD, fmt::format("/proc/{}/ns/net", record.monitor.pid), O_RDONLY));
+  context.network_namespace = netns.get();
+  return run_hooks(HookKind::create_container, hooks.create_container, context);
+}
+
+Result<CgroupRecord> make_cgroup(const Engine& engine, const MonitorPlan& plan,
+                                 const ContainerRecord& record) {
+  if (!plan.config.cgroup.enabled || !plan.spec.linux_) return CgroupRecord{};
+  CgroupRequest request;
+  request.container_id = record.id;
+  request.cgroups_path = plan.spec.linux_->cgroups_path;
+  request.driver = engine.systemd_cgroup ? CgroupDriver::systemd : CgroupDriver::cgroupfs;
+  auto limits = plan_host_limits(plan.spec.linux_->resources.value_or(oci::Resources{}),
+                                 plan.size.memory_mib, plan.config.cgroup.memory_overhead_mib);
+  request.limits = std::move(limits.limits);
+  request.first = record.monitor.pid;
+  auto cgroup = TRY(HostCgroup::create(request));
+  for (const std::string& note : limits.notes) log::info("{}", note);
+  for (const std::string& note : cgroup.notes()) log::info("{}", note);
+  return cgroup.record();
+}
+
+Result<void> store(const StateDir& dir, const ContainerRecord& record) {
+  auto lock = TRY(dir.lock(kVerbLockDeadline));
+  return dir.store(record, lock);
+}
+
+// With the state directory made: everything up to "created".
+Result<void> bring_up(const Engine& engine, MonitorPlan& plan, const StateDir& dir,
+                      ContainerRecord& record) {
+  auto spawned = TRY(spawn_monitor(plan));
+  plan.terminal.reset();
+  record.monitor = spawned.process;
+  record.vm = {plan.size.vcpus, plan.size.memory_mib,
+               std::string(name_of(plan.accelerator.accelerator)), plan.programs.kernel};
+  record.cgroup = TRY(make_cgroup(engine, plan, record));
+  TRY(store(dir, record));
+  const auto timeout = plan.config.vm.boot_timeout + 4 * plan.config.vm.request_timeout;
+  TRY(expect(spawned.channel, MessageType::prepared, timeout));
+  TRY(spawned.channel.send({MessageType::proceed, "", {}}));
+  TRY(run_create_hooks(record, plan.spec.hooks));
+  TRY(spawned.channel.send({MessageType::hooks_done, "", {}}));
+  TRY(expect(spawned.channel, MessageType::created, timeout));
+  record.status = Status::created;
+  return store(dir, record);
+}
+
+}  // namespace
+
+Result<CreatedContainer> create_container(const Engine& engine, const CreateRequest& request) {
+  TRY(check_container_id(request.id));
+  const Bundle bundle = TRY(load_bundle(request.bundle));
+  auto plan = TRY(make_plan(engine, request, bundle));
+  auto record = TRY(make_record(engine, request, bundle));
+  auto root = TRY(StateRoot::open(engine.root));
+  auto dir = TRY(root.create(record));
+  plan.dir = &dir;
+  Result<void> up = attach_terminal(plan, request);
+  if (up && ::mkdirat(dir.fd(), "shared", 0700) != 0) {
+    up = fail_errno(errno, "mkdir the shared directory");
+  }
+  if (up) up = bring_up(engine, plan, dir, record);
+  if (!up) {
+    Error error = std::move(up).error().wrap("agentvm create failed");
+    if (auto undone = destroy(dir, record); !undone) {
+      return std::unexpected(std::move(error).also(undone.error()));
+    }
+    return std::unexpected(std::move(error));
+  }
+  return CreatedContainer{std::move(record), bundle.spec.process->terminal};
+}
+
+}  // namespace agentvm::runtime

@@ -1,0 +1,137 @@
+#include "runtime/host_check.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "oci/base/sys.h"
+#include "runtime/vm_host.h"
+
+namespace agentvm::runtime {
+
+namespace {
+
+CheckItem check_user() {
+  if (::geteuid() == 0) return {"user", CheckVerdict::good, "running as root", ""};
+  return {"user", CheckVerdict::failed, fmt::format("running as uid {}", ::geteuid()),
+          "run agentvm as root: it makes namespaces, cgroups and mounts"};
+}
+
+CheckItem check_kernel() {
+  utsname host{};
+  (void)::uname(&host);
+  return {"host kernel", CheckVerdict::good, fmt::format("Linux {} {}", host.release, host.machine),
+          ""};
+}
+
+CheckItem check_accelerator(const Config& config) {
+  const auto verdict = choose_accelerator(config);
+  if (!verdict) {
+    return {"accelerator", CheckVerdict::failed, verdict.error().text(),
+            "set vm.accelerator = \"auto\" to run without KVM, or enable hardware virtualization"};
+  }
+  const std::string finding =
+      fmt::format("{}: {}", vmm::name_of(verdict->accelerator), verdict->reason);
+  if (verdict->accelerator == vmm::Accelerator::kvm) {
+    return {"accelerator", CheckVerdict::good, finding, ""};
+  }
+  return {"accelerator", CheckVerdict::note, finding,
+          "guests run by emulation: slower, and outside QEMU's security policy, which covers KVM "
+          "guests only; the jail around QEMU has to hold by itself"};
+}
+
+CheckItem check_programs(const Config& config) {
+  const auto programs = find_vm_programs(config);
+  if (!programs) {
+    return {"programs", CheckVerdict::failed, programs.error().text(),
+            "install what is named, or set its path in the configuration"};
+  }
+  return {"programs", CheckVerdict::good,
+          fmt::format("{}, {}, {}", programs->qemu, programs->virtiofsd, programs->vsock_backend),
+          ""};
+}
+
+CheckItem check_image(const Config& config) {
+  const auto programs = find_vm_programs(config);
+  if (!programs) return {"guest image", CheckVerdict::note, "not looked at", ""};
+  return {"guest image", CheckVerdict::good,
+          fmt::format("{}, {}", programs->kernel, programs->initramfs), ""};
+}
+
+// Whether a child of ours can take the uid that a jail would use.
+CheckItem check_jail(const Config& config) {
+  if (config.security.jail != JailChoice::on) {
+    return {"jail", CheckVerdict::note, "switched off in the configuration",
+            "remove security.jail: QEMU and the vsock backend run unconfined"};
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const bool able = ::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) == 0 &&
+                      ::setresuid(0x70000000, 0x70000000, 0x70000000) == 0;
+    ::_exit(able ? 0 : 1);
+  }
+  int status = 1;
+  while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (status == 0) {
+    return {"jail", CheckVerdict::good, "QEMU can be given namespaces and a uid of its own", ""};
+  }
+  return {"jail", CheckVerdict::failed,
+          "namespaces or uids above 0x70000000 are not to be had here (a user namespace?)",
+          "run agentvm in the initial user namespace, or weaken security.jail knowingly"};
+}
+
+CheckItem check_cgroups() {
+  const bool v2 = ::access("/sys/fs/cgroup/cgroup.controllers", F_OK) == 0;
+  const bool hybrid = ::access("/sys/fs/cgroup/unified/cgroup.controllers", F_OK) == 0;
+  const bool v1 = ::access("/sys/fs/cgroup/memory", F_OK) == 0;
+  if (v2) return {"cgroups", CheckVerdict::good, "v2", ""};
+  if (v1) return {"cgroups", CheckVerdict::good, hybrid ? "v1 and v2 (hybrid)" : "v1", ""};
+  return {"cgroups", CheckVerdict::note, "no hierarchy with a memory controller is mounted",
+          "mount cgroup2 on /sys/fs/cgroup for limits on the VM as a whole"};
+}
+
+CheckItem check_device(const char* name, const char* path, const char* missing) {
+  const int fd = ::open(path, O_RDWR | O_CLOEXEC);
+  if (fd >= 0) {
+    ::close(fd);
+    return {name, CheckVerdict::good, fmt::format("{} opens", path), ""};
+  }
+  return {name, CheckVerdict::note, fmt::format("{}: {}", path, std::strerror(errno)), missing};
+}
+
+}  // namespace
+
+std::string_view name_of(CheckVerdict verdict) {
+  switch (verdict) {
+    case CheckVerdict::good:
+      return "ok";
+    case CheckVerdict::note:
+      return "note";
+    case CheckVerdict::failed:
+      return "FAILED";
+  }
+  return "FAILED";
+}
+
+std::vector<CheckItem> check_host(const Config& config) {
+  std::vector<CheckItem> items;
+  items.push_back(check_user());
+  items.push_back(check_kernel());
+  items.push_back(check_accelerator(config));
+  items.push_back(check_programs(config));
+  items.push_back(check_image(config));
+  items.push_back(check_jail(config));
+  items.push_back(check_cgroups());
+  items.push_back(check_device("network", "/dev/net/tun",
+                               "containers will have a loopback interface only: load module tun"));
+  return items;
+}
+
+}  // namespace agentvm::runtime

@@ -1,0 +1,29 @@
+// The monitor's control socket, kControlSocket in the state directory: one request per connection,
+// served one after the other. Only root can reach it (the directory is 0700).
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "oci/base/async.h"
+#include "oci/base/unique_fd.h"
+
+namespace agentvm::runtime {
+
+class ControlServer {
+ public:
+  // Listens in the directory `state_dir` and serves until destruction. `start` answers a `start`
+  // request.
+  [[nodiscard]] static Result<std::unique_ptr<ControlServer>> create(
+      const asio::any_io_executor& executor, int state_dir, std::function<Task<void>()> start);
+  ~ControlServer();
+  ControlServer(const ControlServer&) = delete;
+  ControlServer& operator=(const ControlServer&) = delete;
+
+ private:
+  struct State;
+  explicit ControlServer(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace agentvm::runtime

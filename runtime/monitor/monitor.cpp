@@ -1,0 +1,193 @@
+#include "runtime/monitor/monitor.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "oci/base/log.h"
+#include "oci/base/try.h"
+#include "oci/spec_writer.h"
+#include "rpc/agent_client.h"
+#include "runtime/container/state_document.h"
+#include "runtime/monitor/control_server.h"
+#include "runtime/monitor/guest_boot.h"
+#include "runtime/monitor/orphan.h"
+#include "runtime/monitor/surroundings.h"
+#include "runtime/session/guest_process.h"
+
+namespace agentvm::runtime {
+
+namespace {
+
+constexpr std::chrono::milliseconds kLockDeadline{5000};
+constexpr InitExit kKilled{0, SIGKILL};
+
+// Runs the container from the booted guest to the exit of its init.
+class Life {
+ public:
+  Life(MonitorPlan& plan, Channel& channel, HostStdio stdio)
+      : plan_(plan), channel_(channel), stdio_(std::move(stdio)) {}
+
+  // Up to "created". On failure the VM is gone again.
+  Task<void> create();
+  // From "created" to the exit of init, which is recorded before the VM is taken down.
+  asio::awaitable<InitExit> run();
+
+ private:
+  Task<void> await_creator(MessageType expected);
+  Task<void> create_container();
+  Task<void> start_container();
+  void record_exit(const InitExit& how);
+
+  MonitorPlan& plan_;
+  Channel& channel_;
+  HostStdio stdio_;
+  Guest guest_;
+  std::unique_ptr<ProcessStreams> streams_;
+  std::unique_ptr<SignalRelay> signals_;
+  std::unique_ptr<ControlServer> control_;
+};
+
+Task<void> Life::await_creator(MessageType expected) {
+  auto received = co_await channel_.async_receive();
+  const auto message = CO_TRY(std::move(received));
+  if (!message || message->type != expected) {
+    co_return fail(ErrorKind::unavailable, "the command that creates the container has ended");
+  }
+  co_return Result<void>{};
+}
+
+Task<void> Life::create_container() {
+  const GuestLink link{plan_.dir->fd(), plan_.config.vm.request_timeout};
+  auto streams = co_await ProcessStreams::open(link, std::move(stdio_));
+  streams_ = CO_TRY(std::move(streams));
+  agent::v1::CreateContainerRequest request;
+  request.set_id(plan_.dir->id());
+  request.set_spec_json(oci::write_spec(plan_.share.guest_spec));
+  *request.mutable_stdio() = streams_->ids();
+  agent::v1::Storage* storage = request.add_storages();
+  storage->set_driver("virtiofs");
+  storage->set_source(kSharedTag);
+  storage->set_mount_point(kGuestShared);
+  storage->set_fs_type("virtiofs");
+  auto answer = co_await guest_.agent->create_container(request, plan_.config.vm.request_timeout);
+  CO_TRY(std::move(answer));
+  streams_->start();
+  co_return Result<void>{};
+}
+
+Task<void> Life::create() {
+  auto proceed = co_await await_creator(MessageType::proceed);
+  CO_TRY(std::move(proceed));
+  auto guest = co_await boot_guest(plan_);
+  guest_ = CO_TRY(std::move(guest));
+  auto hooks = co_await await_creator(MessageType::hooks_done);
+  if (hooks) hooks = co_await create_container();
+  if (!hooks) {
+    (void)co_await guest_.machine->stop(std::chrono::milliseconds(0));
+    co_return std::unexpected(std::move(hooks).error());
+  }
+  auto executor = co_await asio::this_coro::executor;
+  signals_ = std::make_unique<SignalRelay>(
+      executor, guest_.agent, GuestProcessId{plan_.dir->id(), ""}, streams_->terminal());
+  control_ = CO_TRY(
+      ControlServer::create(executor, plan_.dir->fd(), [this] { return start_container(); }));
+  CO_TRY(channel_.send({MessageType::created, guest_.kernel_release, {}}));
+  co_return Result<void>{};
+}
+
+Task<void> Life::start_container() {
+  auto record = CO_TRY(plan_.dir->load());
+  CO_TRY(allow(effective_status(record), oci::Event::start, record.id));
+  agent::v1::StartContainerRequest request;
+  request.set_id(record.id);
+  request.set_state_json(state_document(record));
+  auto answer = co_await guest_.agent->start_container(request, plan_.config.vm.request_timeout);
+  CO_TRY(std::move(answer));
+  auto lock = CO_TRY(plan_.dir->lock(kLockDeadline));
+  record = CO_TRY(plan_.dir->load());
+  record.status = Status::running;
+  CO_TRY(plan_.dir->store(record, lock));
+  co_return Result<void>{};
+}
+
+void Life::record_exit(const InitExit& how) {
+  auto lock = plan_.dir->lock(kLockDeadline);
+  if (!lock) return;  // being deleted: nobody asks any more
+  auto record = plan_.dir->load();
+  if (!record) return;
+  record->status = Status::stopped;
+  record->init_exit = how;
+  if (auto stored = plan_.dir->store(*record, *lock); !stored) {
+    log::warning("container '{}': its exit was not recorded: {}", record->id,
+                 stored.error().text());
+  }
+}
+
+asio::awaitable<InitExit> Life::run() {
+  auto exit = co_await wait_process(*guest_.agent, {plan_.dir->id(), ""}, *streams_);
+  InitExit how = kKilled;
+  if (exit) {
+    how = *exit;
+  } else {
+    log::error("container '{}': {}: the VM went away: {}", plan_.dir->id(), exit.error().text(),
+               guest_.machine->console_tail());
+  }
+  record_exit(how);
+  (void)co_await guest_.machine->stop(std::chrono::milliseconds(0));
+  co_return how;
+}
+
+asio::awaitable<void> live(Life& life, Channel& channel, InitExit& how) {
+  if (auto created = co_await life.create(); !created) {
+    (void)channel.send({MessageType::failed, "", std::move(created).error()});
+    how = kKilled;
+    co_return;
+  }
+  how = co_await life.run();
+}
+
+// What this process was handed as 0, 1 and 2, unless the container has a terminal.
+Result<HostStdio> take_stdio(MonitorPlan& plan) {
+  if (!plan.terminal) return inherit_stdio();
+  HostStdio stdio;
+  if (plan.own_terminal) {
+    if (const int errnum = take_controlling_terminal(plan.terminal.get()); errnum != 0) {
+      return fail_errno(errnum, "take the container's terminal as controlling terminal");
+    }
+  }
+  stdio.terminal = std::move(plan.terminal);
+  return stdio;
+}
+
+Result<HostStdio> prepare(MonitorPlan& plan) {
+  auto stdio = TRY(take_stdio(plan));
+  if (plan.foreground) log::keep_stderr();
+  detach_stdio();
+  TRY(enter_surroundings(plan.spec, plan.share, plan.dir->path() + "/shared"));
+  return stdio;
+}
+
+}  // namespace
+
+void run_monitor(MonitorPlan& plan, Channel channel) {
+  auto stdio = prepare(plan);
+  if (!stdio) {
+    (void)channel.send({MessageType::failed, "", std::move(stdio).error()});
+    ::_exit(1);
+  }
+  (void)channel.send({MessageType::prepared, "", {}});
+  InitExit how = kKilled;
+  {
+    asio::io_context io(1);
+    // What the parse of config.json and the plan left behind is not needed again.
+    ::malloc_trim(0);
+    Life life(plan, channel, std::move(*stdio));
+    asio::co_spawn(io, live(life, channel, how), [&io](const std::exception_ptr&) { io.stop(); });
+    io.run();
+  }
+  end_as(how);
+}
+
+}  // namespace agentvm::runtime

@@ -1,0 +1,62 @@
+#include "runtime/monitor/orphan.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "oci/base/sys.h"
+#include "oci/base/try.h"
+
+namespace agentvm::runtime {
+
+namespace {
+
+void reset_signals() {
+  for (int signal = 1; signal < NSIG; ++signal) (void)::signal(signal, SIG_DFL);
+  (void)::signal(SIGPIPE, SIG_IGN);
+  sigset_t none;
+  sigemptyset(&none);
+  (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
+}
+
+}  // namespace
+
+Result<pid_t> spawn_orphan(const std::function<void()>& life) {
+  auto [read_end, write_end] = TRY(sys::pipe());
+  const pid_t middle = ::fork();
+  if (middle < 0) return fail_errno(errno, "fork");
+  if (middle == 0) {
+    const pid_t orphan = ::fork();
+    if (orphan == 0) {
+      read_end.reset();
+      write_end.reset();
+      reset_signals();
+      (void)::setsid();
+      life();
+      ::_exit(1);
+    }
+    const pid_t answer = orphan < 0 ? -errno : orphan;
+    (void)!::write(write_end.get(), &answer, sizeof answer);
+    ::_exit(0);
+  }
+  write_end.reset();
+  pid_t answer = -EIO;
+  while (::read(read_end.get(), &answer, sizeof answer) < 0 && errno == EINTR) {
+  }
+  while (::waitpid(middle, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  if (answer <= 0) return fail_errno(-answer, "fork");
+  return answer;
+}
+
+void detach_stdio() {
+  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) return;
+  for (int fd = 0; fd <= 2; ++fd) (void)::dup2(null, fd);
+  if (null > 2) ::close(null);
+}
+
+}  // namespace agentvm::runtime

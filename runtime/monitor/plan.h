@@ -1,0 +1,32 @@
+// All that `create` decided about a container, handed to its monitor through fork(2).
+#pragma once
+
+#include <string>
+
+#include "oci/spec.h"
+#include "runtime/config.h"
+#include "runtime/console.h"
+#include "runtime/guest_spec.h"
+#include "runtime/state_dir.h"
+#include "runtime/vm_size.h"
+#include "vmm/accelerator.h"
+
+namespace agentvm::runtime {
+
+struct MonitorPlan {
+  StateDir* dir = nullptr;  // borrowed; the lock is taken where the record changes
+  oci::Spec spec;           // of the bundle
+  SharePlan share;
+  Config config;
+  VmPrograms programs;
+  VmSize size;
+  vmm::AcceleratorVerdict accelerator;
+  std::uint64_t tsc_khz = 0;
+  // The terminal of the container: the slave of the pty whose master went to --console-socket, or
+  // (foreground) a duplicate of the caller's own terminal, raw by now.
+  UniqueFd terminal;
+  bool own_terminal = false;  // the slave of our own pty: becomes the controlling terminal
+  bool foreground = false;    // `run`: the log may go on to the caller's stderr
+};
+
+}  // namespace agentvm::runtime

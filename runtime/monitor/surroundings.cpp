@@ -1,0 +1,47 @@
+#include "runtime/monitor/surroundings.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "oci/base/sys.h"
+#include "oci/base/try.h"
+
+namespace agentvm::runtime {
+
+namespace {
+
+Result<void> enter_network_namespace(const oci::Spec& spec) {
+  std::string path;
+  if (spec.linux_) {
+    for (const oci::Namespace& entry : spec.linux_->namespaces) {
+      if (entry.type == oci::NamespaceType::network) path = entry.path;
+    }
+  }
+  if (path.empty()) {
+    if (::unshare(CLONE_NEWNET) != 0) return fail_errno(errno, "make a network namespace");
+    return {};
+  }
+  auto netns = TRY(sys::open_at(AT_FDCWD, path, O_RDONLY), "network namespace of the spec");
+  if (::setns(netns.get(), CLONE_NEWNET) != 0) {
+    return fail_errno(errno, fmt::format("join network namespace '{}'", path));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> enter_surroundings(const oci::Spec& spec, const SharePlan& share,
+                                const std::string& shared_dir) {
+  TRY(enter_network_namespace(spec));
+  if (::unshare(CLONE_NEWNS) != 0) return fail_errno(errno, "make a mount namespace");
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
+    return fail_errno(errno, "make the mounts slaves of the host's");
+  }
+  return apply_share(share, shared_dir);
+}
+
+}  // namespace agentvm::runtime

@@ -1,0 +1,172 @@
+#include "runtime/session/process_streams.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <cerrno>
+#include <cstring>
+
+#include "oci/base/sys.h"
+#include "oci/base/try.h"
+#include "rpc/guest_connect.h"
+#include "rpc/stream_relay.h"
+
+namespace agentvm::runtime {
+
+namespace {
+
+std::uint64_t make_stream_id() {
+  std::uint64_t id = 0;
+  while (id == 0) {
+    const std::string bytes = sys::random_bytes(sizeof id);
+    std::memcpy(&id, bytes.data(), sizeof id);
+  }
+  return id;
+}
+
+// Reading /dev/null in the guest is the same and costs no connection.
+bool is_dev_null(int fd) {
+  struct stat status{};
+  return ::fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3);
+}
+
+Result<UniqueFd> duplicate_unless_null(int fd) {
+  if (::fcntl(fd, F_GETFD) < 0 || is_dev_null(fd)) return UniqueFd();
+  UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!copy) return fail_errno(errno, fmt::format("duplicate file descriptor {}", fd));
+  return copy;
+}
+
+}  // namespace
+
+Result<HostStdio> inherit_stdio() {
+  HostStdio stdio;
+  stdio.in = TRY(duplicate_unless_null(STDIN_FILENO));
+  stdio.out = TRY(duplicate_unless_null(STDOUT_FILENO));
+  stdio.err = TRY(duplicate_unless_null(STDERR_FILENO));
+  return stdio;
+}
+
+Result<UniqueFd> inherit_terminal() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::isatty(fd) != 0) return duplicate_unless_null(fd);
+  }
+  return fail(ErrorKind::failed_precondition,
+              "a terminal is asked for, but none of standard input, output and error is one");
+}
+
+struct ProcessStreams::State {
+  explicit State(const asio::any_io_executor& on) : executor(on), output_ended(on) {}
+
+  asio::any_io_executor executor;
+  HostStdio host;
+  // The guest's ends, as vsock connections; absent like the host's.
+  UniqueFd in;
+  UniqueFd out;
+  UniqueFd err;
+  UniqueFd terminal;
+  agent::v1::Stdio ids;
+  int outputs = 0;
+  Event output_ended;
+  asio::cancellation_signal stop_input;
+};
+
+namespace {
+
+Task<UniqueFd> open_stream(const GuestLink& link, std::uint64_t id) {
+  return rpc::open_guest_stream(link.state_dir, kVsockSocket, id, link.timeout);
+}
+
+}  // namespace
+
+Task<std::unique_ptr<ProcessStreams>> ProcessStreams::open(const GuestLink& link, HostStdio host) {
+  auto state = std::make_shared<State>(co_await asio::this_coro::executor);
+  state->host = std::move(host);
+  if (state->host.terminal) {
+    state->ids.set_terminal_stream(make_stream_id());
+    auto opened = co_await open_stream(link, state->ids.terminal_stream());
+    state->terminal = CO_TRY(std::move(opened), "open the terminal's stream");
+    co_return std::unique_ptr<ProcessStreams>(new ProcessStreams(std::move(state)));
+  }
+  if (state->host.in) {
+    state->ids.set_stdin_stream(make_stream_id());
+    auto opened = co_await open_stream(link, state->ids.stdin_stream());
+    state->in = CO_TRY(std::move(opened), "open the stream of standard input");
+  }
+  if (state->host.out) {
+    state->ids.set_stdout_stream(make_stream_id());
+    auto opened = co_await open_stream(link, state->ids.stdout_stream());
+    state->out = CO_TRY(std::move(opened), "open the stream of standard output");
+  }
+  if (state->host.err) {
+    state->ids.set_stderr_stream(make_stream_id());
+    auto opened = co_await open_stream(link, state->ids.stderr_stream());
+    state->err = CO_TRY(std::move(opened), "open the stream of standard error");
+  }
+  co_return std::unique_ptr<ProcessStreams>(new ProcessStreams(std::move(state)));
+}
+
+ProcessStreams::~ProcessStreams() {
+  state_->stop_input.emit(asio::cancellation_type::all);
+}
+
+const agent::v1::Stdio& ProcessStreams::ids() const {
+  return state_->ids;
+}
+
+int ProcessStreams::terminal() const {
+  return state_->host.terminal.get();
+}
+
+void ProcessStreams::start() {
+  auto state = state_;
+  // Each relay keeps the state alive: it may outlive this object for as long as a cancelled
+  // operation needs to unwind.
+  const auto copy_output = [state](UniqueFd& from, UniqueFd& to) {
+    ++state->outputs;
+    asio::co_spawn(
+        state->executor,
+        [](std::shared_ptr<ProcessStreams::State> held, UniqueFd& source,
+           UniqueFd& sink) -> asio::awaitable<void> {
+          // An error means that a side went away: the stream is over either way, and closing the
+          // connection tells the guest.
+          (void)co_await rpc::relay(source.get(), sink.get(), {});
+          // Not close(2): the input relay of a terminal uses the same descriptor.
+          (void)::shutdown(source.get(), SHUT_RDWR);
+          if (&sink != &held->host.terminal) sink.reset();
+          if (--held->outputs == 0) held->output_ended.set();
+        }(state, from, to),
+        asio::detached);
+  };
+  const auto copy_input = [state](UniqueFd& from, UniqueFd& to) {
+    asio::co_spawn(
+        state->executor,
+        [](std::shared_ptr<ProcessStreams::State> held, int source,
+           int sink) -> asio::awaitable<void> {
+          (void)co_await rpc::relay(source, sink, {});
+          (void)held;
+        }(state, from.get(), to.get()),
+        asio::bind_cancellation_slot(state->stop_input.slot(), asio::detached));
+  };
+  if (state->terminal) {
+    copy_input(state->host.terminal, state->terminal);
+    copy_output(state->terminal, state->host.terminal);
+    return;
+  }
+  if (state->in) copy_input(state->host.in, state->in);
+  if (state->out) copy_output(state->out, state->host.out);
+  if (state->err) copy_output(state->err, state->host.err);
+  if (state->outputs == 0) state->output_ended.set();
+}
+
+asio::awaitable<void> ProcessStreams::wait_output_end() {
+  co_await state_->output_ended.wait();
+}
+
+}  // namespace agentvm::runtime
