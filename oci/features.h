@@ -10,12 +10,12 @@ namespace agentvm::oci {
 
 // What depends on the build.
 struct FeaturesInput {
-  std::string version;          // agentvm's, goes into an annotation
-  std::string commit;           // of the source; none when empty
-  bool seccomp = false;         // the guest agent is built with libseccomp
-  std::string seccomp_version;  // "2.5.4"; none when empty
+  std::string version = {};          // agentvm's, goes into an annotation
+  std::string commit = {};           // of the source; none when empty
+  bool seccomp = false;              // the guest agent is built with libseccomp
+  std::string seccomp_version = {};  // "2.5.4"; none when empty
   bool systemd_cgroups = false;
-  std::map<std::string, std::string> annotations;  // further ones
+  std::map<std::string, std::string> annotations = {};  // further ones
 };
 
 // Announces only what is honoured: no SCMP_ACT_NOTIFY, for the descriptor that it hands to an agent

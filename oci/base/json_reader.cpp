@@ -123,8 +123,8 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
     return close();
   }
   bool key(string_t& name) override {
-    if (name.find('\0') != name.npos) return refuse(place(), "a key holds a NUL character");
     key_ = std::move(name);
+    if (key_.find('\0') != key_.npos) return refuse(place(), "the name holds a NUL character");
     return true;
   }
   bool parse_error(std::size_t, const std::string&,
