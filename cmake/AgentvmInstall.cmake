@@ -1,0 +1,49 @@
+# What `cmake --install` puts where. DESTDIR is respected everywhere.
+install(CODE "
+  if(NOT CMAKE_INSTALL_PREFIX STREQUAL \"${CMAKE_INSTALL_PREFIX}\")
+    message(FATAL_ERROR \"This tree is built for the prefix ${CMAKE_INSTALL_PREFIX}, which its \"
+            \"programs look into: configure with -DCMAKE_INSTALL_PREFIX=\${CMAKE_INSTALL_PREFIX} \"
+            \"first. (DESTDIR stages an installation.)\")
+  endif()
+")
+
+set(private_dir "${CMAKE_INSTALL_LIBEXECDIR}/agentvm")
+set(data_dir "${CMAKE_INSTALL_DATADIR}/agentvm")
+if(TARGET agentvm)
+  install(TARGETS agentvm RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+endif()
+foreach(program agentvm-vsock agentvm-agent)
+  if(TARGET ${program})
+    install(TARGETS ${program} RUNTIME DESTINATION "${private_dir}")
+  endif()
+endforeach()
+
+# The image when it is built (target guest-image), and the script that makes it anew when the
+# distribution has a newer kernel.
+install(FILES "${PROJECT_BINARY_DIR}/image/vmlinux" "${PROJECT_BINARY_DIR}/image/initramfs.cpio"
+              "${PROJECT_BINARY_DIR}/image/kernel-release"
+        DESTINATION "${data_dir}" OPTIONAL)
+install(FILES guest-agent/image/modules DESTINATION "${data_dir}")
+install(PROGRAMS guest-agent/image/build-image DESTINATION "${CMAKE_INSTALL_SBINDIR}"
+        RENAME agentvm-image)
+
+install(FILES README.md CHANGELOG.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+foreach(page agentvm agentvm-image)
+  if(EXISTS "${PROJECT_SOURCE_DIR}/docs/man/${page}.8")
+    install(FILES "docs/man/${page}.8" DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
+  endif()
+endforeach()
+
+# The configuration: every key commented out. A file that is there is the administrator's; the
+# shipped text is always among the documents.
+install(FILES runtime/config.toml DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(CODE "
+  set(config \"\$ENV{DESTDIR}${AGENTVM_SYSCONFDIR}/agentvm/config.toml\")
+  if(EXISTS \"\${config}\")
+    message(STATUS \"Keeping: \${config}\")
+  else()
+    file(INSTALL DESTINATION \"${AGENTVM_SYSCONFDIR}/agentvm\" TYPE FILE
+         PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ
+         FILES \"${PROJECT_SOURCE_DIR}/runtime/config.toml\")
+  endif()
+")
