@@ -45,6 +45,7 @@ class HostCgroup {
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
 
   // Moves a process, with its threads and no children, into every hierarchy; 0 is the caller.
+  // After a failure it is where it was.
   [[nodiscard]] Result<void> join(pid_t pid) const;
   // All processes, those of cgroups below included, each once.
   [[nodiscard]] Result<std::vector<pid_t>> pids() const;

@@ -18,7 +18,7 @@ inline constexpr const char* kDefaultRoot = "/run/agentvm";
 inline constexpr const char* kRecordFile = "state.json";
 inline constexpr const char* kLockFile = "lock";
 
-// As runc: 1 to 1024 of [A-Za-z0-9_+.-], not "." or ".."; invalid_argument otherwise.
+// As runc: 1 to 1024 of [A-Za-z0-9_+.-]; and no dot first. invalid_argument otherwise.
 [[nodiscard]] Result<void> check_container_id(std::string_view id);
 
 // An exclusive lock on one container; ends with the object or the process. A child that inherited
