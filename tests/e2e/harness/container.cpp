@@ -1,0 +1,102 @@
+#include "tests/e2e/harness/container.h"
+
+#include <fmt/format.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "oci/state.h"
+
+namespace agentvm::e2e {
+
+namespace fs = std::filesystem;
+
+void Agentvm::SetUp() {
+  ASSERT_EQ(::geteuid(), 0U) << "these tests boot VMs as root";
+  ASSERT_TRUE(fs::exists(AGENTVM_IMAGE_DIR "/vmlinux"))
+      << "no guest image: cmake --build <build directory> --target guest-image";
+  scratch_ = std::make_unique<TemporaryDirectory>();
+  configure("");
+  before_ = take_census();
+}
+
+void Agentvm::TearDown() {
+  if (!scratch_) return;
+  std::istringstream ids(agentvm({"list", "--quiet"}).out);
+  for (std::string id; std::getline(ids, id);) (void)agentvm({"delete", "--force", id});
+  EXPECT_THAT(left_behind(before_), testing::IsEmpty()) << "left behind on the host";
+}
+
+void Agentvm::configure(const std::string& toml) const {
+  write_file(scratch() + "/config.toml",
+             fmt::format("[vm]\n"
+                         "kernel = \"{0}/vmlinux\"\n"
+                         "initramfs = \"{0}/initramfs.cpio\"\n"
+                         "vsock_backend = \"{1}\"\n{2}\n",
+                         AGENTVM_IMAGE_DIR, AGENTVM_VSOCK_BINARY, toml));
+}
+
+std::vector<std::string> Agentvm::command(const std::vector<std::string>& arguments) const {
+  std::vector<std::string> argv{AGENTVM_BINARY, "--root", root(), "--config",
+                                scratch() + "/config.toml"};
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  return argv;
+}
+
+Outcome Agentvm::agentvm(const std::vector<std::string>& arguments,
+                         const CommandOptions& options) const {
+  return run_command(command(arguments), options);
+}
+
+Outcome Agentvm::run(const Bundle& bundle, const CommandOptions& options) const {
+  bundle.store();
+  return agentvm({"run", "--bundle", bundle.path(), "web"}, options);
+}
+
+void Agentvm::create(const std::string& id, const Bundle& bundle) const {
+  bundle.store();
+  const Outcome created = agentvm({"create", "--bundle", bundle.path(), id});
+  ASSERT_EQ(created.status, 0) << created.err;
+}
+
+void Agentvm::start(const std::string& id) const {
+  const Outcome started = agentvm({"start", id});
+  ASSERT_EQ(started.status, 0) << started.err;
+}
+
+std::string Agentvm::status(const std::string& id) const {
+  const Outcome printed = agentvm({"state", id});
+  if (printed.status != 0) return printed.err;
+  const auto state = oci::parse_state(printed.out);
+  return state ? std::string(oci::name_of(state->status)) : state.error().text();
+}
+
+pid_t Agentvm::stand_in(const std::string& id) const {
+  const auto state = oci::parse_state(agentvm({"state", id}).out);
+  return state ? state->pid : -1;
+}
+
+void Agentvm::wait_for_status(const std::string& id, const std::string& wanted) const {
+  EXPECT_TRUE(eventually([&] { return status(id) == wanted; }))
+      << "container '" << id << "' is " << status(id) << ", not " << wanted;
+}
+
+std::vector<pid_t> Agentvm::processes_of(const std::string& id, const std::string& name) const {
+  // The parts of a VM are children of the stand-in, virtiofsd's own child one step further.
+  std::vector<pid_t> family{stand_in(id)};
+  std::vector<pid_t> found;
+  for (std::size_t at = 0; at < family.size(); ++at) {
+    std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", family[at]));
+    for (pid_t child = 0; children >> child;) {
+      family.push_back(child);
+      if (read_file(fmt::format("/proc/{}/comm", child)).starts_with(name)) found.push_back(child);
+    }
+  }
+  return found;
+}
+
+}  // namespace agentvm::e2e

@@ -1,0 +1,51 @@
+// The agentvm command as a test uses it: its own --root, the build tree's binaries and image, and
+// a census around every test.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/e2e/harness/bundle.h"
+#include "tests/e2e/harness/census.h"
+#include "tests/e2e/harness/command.h"
+
+namespace agentvm::e2e {
+
+class Agentvm : public testing::Test {
+ protected:
+  void SetUp() override;
+  // Deletes the containers that the test left and fails it when anything else remains.
+  void TearDown() override;
+
+  // `agentvm --root … --config … <arguments>`.
+  [[nodiscard]] std::vector<std::string> command(const std::vector<std::string>& arguments) const;
+  Outcome agentvm(const std::vector<std::string>& arguments,
+                  const CommandOptions& options = {}) const;
+  // `agentvm run` of a bundle, which is stored first.
+  Outcome run(const Bundle& bundle, const CommandOptions& options = {}) const;
+  // create (and start) under the name `id`; the test fails when they do.
+  void create(const std::string& id, const Bundle& bundle) const;
+  void start(const std::string& id) const;
+  [[nodiscard]] std::string status(const std::string& id) const;
+  // The stand-in's pid as `state` tells it.
+  [[nodiscard]] pid_t stand_in(const std::string& id) const;
+  void wait_for_status(const std::string& id, const std::string& wanted) const;
+  // Host processes of a container's VM by the start of their name: "qemu-system".
+  [[nodiscard]] std::vector<pid_t> processes_of(const std::string& id,
+                                                const std::string& name) const;
+
+  [[nodiscard]] std::string root() const { return scratch_->path() + "/root"; }
+  [[nodiscard]] const std::string& scratch() const { return scratch_->path(); }
+  // Appended to the configuration file that every command gets.
+  void configure(const std::string& toml) const;
+
+ private:
+  std::unique_ptr<TemporaryDirectory> scratch_;
+  Census before_;
+};
+
+}  // namespace agentvm::e2e
