@@ -1,0 +1,102 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "oci/base/async.h"
+#include "oci/base/error.h"
+#include "oci/base/log.h"
+#include "oci/base/rollback.h"
+#include "oci/base/sys.h"
+#include "oci/base/try.h"
+#include "oci/base/unique_fd.h"
+
+namespace agentvm {
+namespace {
+
+Result<int> open_nothing() {
+  return fail_errno(ENOENT, "openat 'rootfs/proc'");
+}
+Result<void> mount_proc() {
+  TRY(open_nothing(), "mount '{}'", "/proc");
+  return {};
+}
+
+TEST(Error, ReadsFromOutsideInWithErrnosTextLastAndOnce) {
+  auto failed = mount_proc();
+  ASSERT_FALSE(failed);
+  const Error outer = std::move(failed).error().wrap("create container 'web'");
+  EXPECT_EQ(outer.kind, ErrorKind::not_found);
+  EXPECT_EQ(
+      outer.text(),
+      "create container 'web': mount '/proc': openat 'rootfs/proc': No such file or directory");
+}
+
+TEST(Error, KeepsTheFirstFailureAndAppendsACleanUpsFailure) {
+  Error first = fail_errno(EBUSY, "unmount '/a'").error();
+  const Error second = fail(ErrorKind::internal, "kill the VM").error();
+  const Error both = std::move(first).also(second);
+  EXPECT_EQ(both.text(), "unmount '/a': Device or resource busy (also: kill the VM)");
+  EXPECT_EQ(both.kind, ErrorKind::failed_precondition);
+}
+
+TEST(Try, GivesTheValueOrLeaves) {
+  const auto sum = [](Result<int> a, Result<int> b) -> Result<int> {
+    const int left = TRY(std::move(a));
+    const int right = TRY(std::move(b), "right of {}", left);
+    return left + right;
+  };
+  EXPECT_EQ(sum(1, 2), 3);
+  EXPECT_EQ(sum(1, fail(ErrorKind::internal, "none")).error().text(), "right of 1: none");
+}
+
+TEST(Rollback, UndoesInReverseUnlessReleased) {
+  std::string order;
+  {
+    Rollback undo;
+    undo.push([&order] { order += 'a'; });
+    undo.push([&order] { order += 'b'; });
+  }
+  EXPECT_EQ(order, "ba");
+  {
+    Rollback undo;
+    undo.push([&order] { order += 'c'; });
+    undo.release();
+  }
+  EXPECT_EQ(order, "ba");
+}
+
+TEST(UniqueFd, ClosesOnceAndCanBeGivenAway) {
+  auto ends = sys::pipe();
+  ASSERT_TRUE(ends);
+  const int raw = ends->first.get();
+  UniqueFd moved = std::move(ends->first);
+  EXPECT_FALSE(ends->first);
+  EXPECT_EQ(moved.get(), raw);
+  moved.reset();
+  struct stat unused{};
+  EXPECT_EQ(::fstat(raw, &unused), -1);
+  EXPECT_EQ(errno, EBADF);
+}
+
+TEST(Log, WritesLinesThatParseBack) {
+  EXPECT_EQ(log::format_line(log::Format::json, log::Level::error, "a \"b\"\n\x01", "T"),
+            "{\"level\":\"error\",\"msg\":\"a \\\"b\\\"\\n\\u0001\",\"time\":\"T\"}\n");
+  EXPECT_EQ(log::format_line(log::Format::text, log::Level::info, "x\ny", "T"),
+            "time=\"T\" level=info msg=\"x\\ny\"\n");
+}
+
+TEST(Async, RunsATaskToItsEnd) {
+  asio::io_context io;
+  const auto task = [](int value) -> Task<int> {
+    asio::steady_timer timer(co_await asio::this_coro::executor, std::chrono::milliseconds(1));
+    const auto [code] = co_await timer.async_wait(use_result);
+    if (code) co_return fail_asio(code, "wait");
+    co_return value;
+  };
+  EXPECT_EQ(run_to_end<int>(io, task(7)), 7);
+}
+
+}  // namespace
+}  // namespace agentvm
