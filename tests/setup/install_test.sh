@@ -1,0 +1,28 @@
+# `cmake --install` of a built tree, staged: install_test.sh BUILD-DIR PREFIX
+# shellcheck shell=bash
+# shellcheck source=tests/setup/check.sh
+. "$(dirname "$0")/check.sh"
+
+build=$1 prefix=$2
+
+test_install() {
+  local file config=$scratch/stage/etc/agentvm/config.toml
+  export DESTDIR=$scratch/stage
+  cmake --install "$build" >/dev/null
+  for file in bin/agentvm libexec/agentvm/agentvm-vsock libexec/agentvm/agentvm-agent \
+    sbin/agentvm-image share/agentvm/modules share/agentvm/vmlinux share/agentvm/initramfs.cpio \
+    share/agentvm/kernel-release share/doc/agentvm/README.md share/doc/agentvm/config.toml; do
+    [[ -e $DESTDIR$prefix/$file ]] || fail "$prefix/$file is missing"
+  done
+  cmp "$config" "$source_dir/runtime/config.toml"
+  expect_eq "$(stat --format=%a "$config")" 644
+
+  echo '# mine' >>"$config"
+  cmake --install "$build" >/dev/null
+  expect_eq "$(tail -n 1 "$config")" '# mine'
+
+  expect_failure cmake --install "$build" --prefix "$scratch/elsewhere"
+  expect_in "$output" "This tree is built for the prefix $prefix"
+}
+
+run_test install
