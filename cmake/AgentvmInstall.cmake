@@ -1,4 +1,15 @@
-# What `cmake --install` puts where. DESTDIR is respected everywhere.
+# What `cmake --install` puts where, with DESTDIR before it. And, for the programs in the build tree,
+# a configuration that names that tree's files: <build>/config.toml.
+if(TARGET agentvm-vsock)
+  file(GENERATE OUTPUT "${PROJECT_BINARY_DIR}/config.toml" CONTENT
+"# For the programs of this build tree: agentvm --config <this file> ...
+[vm]
+kernel = \"${PROJECT_BINARY_DIR}/image/vmlinux\"
+initramfs = \"${PROJECT_BINARY_DIR}/image/initramfs.cpio\"
+vsock_backend = \"$<TARGET_FILE:agentvm-vsock>\"
+")
+endif()
+
 install(CODE "
   if(NOT CMAKE_INSTALL_PREFIX STREQUAL \"${CMAKE_INSTALL_PREFIX}\")
     message(FATAL_ERROR \"This tree is built for the prefix ${CMAKE_INSTALL_PREFIX}, which its \"

@@ -1,5 +1,4 @@
-# Where the installed parts are, as the programs know them: <build>/agentvm_paths.h. And a
-# configuration file for the programs in the build tree, <build>/config.toml.
+# Where the installed parts are, as the programs know them: <build>/agentvm_paths.h.
 set(AGENTVM_SYSCONFDIR "/etc" CACHE PATH "Where agentvm/config.toml is read from")
 mark_as_advanced(AGENTVM_SYSCONFDIR)
 set(AGENTVM_LIBEXECDIR "${CMAKE_INSTALL_FULL_LIBEXECDIR}/agentvm")
@@ -14,12 +13,4 @@ file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/agentvm_paths.h" CONTENT [[
 #ifndef AGENTVM_DATADIR
 #define AGENTVM_DATADIR "@AGENTVM_DATADIR@"
 #endif
-]] @ONLY)
-
-file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/config.toml" CONTENT [[
-# For the programs in this build tree: agentvm --config <this file> ...
-[vm]
-kernel = "@PROJECT_BINARY_DIR@/image/vmlinux"
-initramfs = "@PROJECT_BINARY_DIR@/image/initramfs.cpio"
-vsock_backend = "@PROJECT_BINARY_DIR@/vmm/agentvm-vsock"
 ]] @ONLY)

@@ -32,7 +32,7 @@ test_names_a_section_that_does_not_exist() {
 }
 
 test_the_shipped_list_has_the_sections_that_the_scripts_name() {
-  "$source_dir/setup/install-packages" --missing build run test lint kernel >/dev/null
+  "$source_dir/setup/install-packages" --missing build run test bench lint kernel >/dev/null
 }
 
 run_test "$@"
