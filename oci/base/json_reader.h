@@ -250,7 +250,7 @@ void JsonObject::store(JsonValue from, T& out, const Check& check) {
   keep(read_json(from, out, unknown_));
   if (!outcome_) return;
   if constexpr (detail::kIsOptional<T>) {
-    judge(from, check(*out));
+    if (out) judge(from, check(*out));
   } else if constexpr (detail::kIsVector<T>) {
     if constexpr (std::invocable<const Check&, const typename T::value_type&>) {
       for (std::size_t i = 0; i < out.size(); ++i) judge(from.item(i), check(out[i]));
