@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -155,9 +156,10 @@ Task<void> ask_for_stream(StreamFd& stream, std::uint64_t stream_id) {
                                                      static_cast<unsigned char>(answer[0])));
 }
 
-// `stream_id` 0: no stream, only the connection.
-Task<UniqueFd> connect(GuestSocket guest, std::uint64_t stream_id,
+// Without `stream_id` only the connection.
+Task<UniqueFd> connect(GuestSocket guest, std::optional<std::uint64_t> stream_id,
                        std::chrono::milliseconds timeout) {
+  if (stream_id == 0U) co_return fail(ErrorKind::invalid_argument, "stream id 0");
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
   auto socket = CO_TRY(open_socket(guest));
   auto stream = CO_TRY(StreamFd::create(executor, std::move(socket)));
@@ -167,11 +169,11 @@ Task<UniqueFd> connect(GuestSocket guest, std::uint64_t stream_id,
     co_return deadline.tell(connected.error(),
                             fmt::format("connect to port {} of the guest", guest.port));
   }
-  if (stream_id != 0) {
-    const auto taken = co_await ask_for_stream(stream, stream_id);
+  if (stream_id) {
+    const auto taken = co_await ask_for_stream(stream, *stream_id);
     if (!taken) {
       co_return deadline.tell(taken.error(),
-                              fmt::format("open stream {:016x} of the guest", stream_id));
+                              fmt::format("open stream {:016x} of the guest", *stream_id));
     }
   }
   co_return stream.release();
@@ -181,7 +183,7 @@ Task<UniqueFd> connect(GuestSocket guest, std::uint64_t stream_id,
 
 Task<UniqueFd> connect_guest(int socket_dir_fd, std::string socket_name, std::uint32_t port,
                              std::chrono::milliseconds timeout) {
-  return connect({socket_dir_fd, std::move(socket_name), port}, 0, timeout);
+  return connect({socket_dir_fd, std::move(socket_name), port}, std::nullopt, timeout);
 }
 
 Task<UniqueFd> open_guest_stream(int socket_dir_fd, std::string socket_name,

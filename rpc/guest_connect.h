@@ -19,8 +19,8 @@ namespace agentvm::rpc {
 [[nodiscard]] Task<UniqueFd> connect_guest(int socket_dir_fd, std::string socket_name,
                                            std::uint32_t port, std::chrono::milliseconds timeout);
 
-// The byte stream `stream_id` (not 0): connected to kStreamPort, taken by the agent. `timeout`
-// covers both steps.
+// The byte stream `stream_id` (0 is invalid_argument): connected to kStreamPort, taken by the
+// agent. `timeout` covers both steps.
 [[nodiscard]] Task<UniqueFd> open_guest_stream(int socket_dir_fd, std::string socket_name,
                                                std::uint64_t stream_id,
                                                std::chrono::milliseconds timeout);

@@ -29,6 +29,8 @@ class RelayEnd {
   // nullopt: it would block. 0 of a read: the end (also EIO of a tty).
   [[nodiscard]] Result<std::optional<std::size_t>> read_some(std::span<char> into);
   [[nodiscard]] Result<std::optional<std::size_t>> write_some(std::string_view bytes);
+  // The error of a call on this side.
+  [[nodiscard]] std::unexpected<Error> failed(int errnum) const;
   // The error of a sink that poll(2) calls broken.
   [[nodiscard]] std::unexpected<Error> broken() const;
 
@@ -53,7 +55,6 @@ class RelayEnd {
       : lent_(lent), side_(side), name_(std::move(name)) {}
   void choose_access(std::uint32_t mode);
   [[nodiscard]] bool open_anew();
-  [[nodiscard]] std::unexpected<Error> failed(int errnum) const;
 
   int lent_;
   UniqueFd own_;

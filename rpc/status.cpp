@@ -74,6 +74,7 @@ bool is_control(std::string_view sequence) {
 std::string printable(std::string_view text, std::size_t limit) {
   constexpr std::string_view kCut = "...";
   std::string clean;
+  std::size_t cut_at = 0;  // where kCut still fits, between two characters
   while (!text.empty()) {
     const std::size_t length = sequence_length(text);
     std::string_view piece = text.substr(0, length == 0 ? 1 : length);
@@ -83,12 +84,12 @@ std::string printable(std::string_view text, std::size_t limit) {
     } else if (is_control(piece)) {
       piece = " ";
     }
-    const std::size_t reserve = text.empty() ? 0 : kCut.size();
-    if (clean.size() + piece.size() + reserve > limit) {
-      if (limit >= kCut.size()) clean.append(kCut);
-      return clean;
+    if (clean.size() + piece.size() > limit) {
+      clean.resize(cut_at);
+      return limit < kCut.size() ? clean : clean.append(kCut);
     }
     clean.append(piece);
+    if (clean.size() + kCut.size() <= limit) cut_at = clean.size();
   }
   return clean;
 }

@@ -65,9 +65,17 @@ class Relay {
       if (!sink_.ready()) return Step::sink_blocked;
       return copy_some();
     }
-    // Not possible between these two, or one is broken: read and write say which.
-    splicing_ = false;
-    return copy_some();
+    if (errno == EINVAL) {  // not possible between these two, as for a file with O_APPEND
+      splicing_ = false;
+      return copy_some();
+    }
+    return splice_error(errno);
+  }
+
+  // Whose it is: a socket tells its error once, so asking again by read or write loses it.
+  [[nodiscard]] std::unexpected<Error> splice_error(int errnum) const {
+    const bool of_sink = errnum == EPIPE || !sink_.is_pipe();
+    return of_sink ? sink_.failed(errnum) : source_.failed(errnum);
   }
 
   Result<Step> copy_some() {
