@@ -3,6 +3,7 @@ set(CMAKE_CXX_STANDARD 23)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
@@ -17,6 +18,10 @@ target_link_options(agentvm_flags INTERFACE -Wl,--gc-sections -Wl,-z,relro,-z,no
 target_include_directories(agentvm_flags INTERFACE "${PROJECT_SOURCE_DIR}" "${PROJECT_BINARY_DIR}")
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_definitions(agentvm_flags INTERFACE _FORTIFY_SOURCE=2)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+    # Wrong about std::string with optimisation: GCC bug 105651.
+    target_compile_options(agentvm_flags INTERFACE -Wno-restrict)
+  endif()
 endif()
 if(AGENTVM_SANITIZE)
   target_compile_options(agentvm_flags INTERFACE
