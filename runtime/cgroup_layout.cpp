@@ -6,6 +6,7 @@
 
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
+#include "runtime/mount_table.h"
 
 namespace agentvm::runtime {
 
@@ -22,23 +23,6 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     if (end == std::string_view::npos) return parts;
     text.remove_prefix(end + 1);
   }
-}
-
-// proc(5): space, tab, newline and backslash of a path are written as "\" and three octal digits.
-std::string unescape(std::string_view path) {
-  std::string plain;
-  for (std::size_t i = 0; i < path.size(); ++i) {
-    const auto is_octal = [](char c) { return c >= '0' && c <= '7'; };
-    if (path[i] == '\\' && i + 3 < path.size() &&
-        std::ranges::all_of(path.substr(i + 1, 3), is_octal)) {
-      plain += static_cast<char>((path[i + 1] - '0') * 64 + (path[i + 2] - '0') * 8 +
-                                 (path[i + 3] - '0'));
-      i += 3;
-    } else {
-      plain += path[i];
-    }
-  }
-  return plain;
 }
 
 // The controllers of every v1 hierarchy: "4:memory:/x", "9:name=systemd:/".
@@ -99,7 +83,8 @@ std::vector<CgroupHierarchy> parse_cgroup_hierarchies(std::string_view mountinfo
     const auto fields = split(line.substr(0, dash), ' ');
     const auto of_fs = split(line.substr(dash + 3), ' ');
     if (fields.size() < 5 || of_fs.size() < 3) continue;
-    CgroupHierarchy found{.mount_point = unescape(fields[4]), .v2 = false, .controllers = {}};
+    CgroupHierarchy found{
+        .mount_point = unescape_mount_path(fields[4]), .v2 = false, .controllers = {}};
     if (of_fs[0] == "cgroup2") {
       found.v2 = true;
     } else if (of_fs[0] == "cgroup") {

@@ -19,6 +19,14 @@ inline constexpr const char* kGuestShared = "/run/agentvm/shared";
 // to do instead. docs/compatibility.md is the list.
 [[nodiscard]] Result<void> check_supported(const oci::Spec& spec, const Config& config);
 
+// linux.resources for the guest's cgroup: without what the host's cgroup honours (CPUs and memory
+// nodes, block I/O: their numbers are the host's) and what neither can. For create and update.
+struct GuestResources {
+  oci::Resources resources;
+  std::vector<std::string> notes;  // what nobody honours, and why
+};
+[[nodiscard]] GuestResources plan_guest_resources(const oci::Resources& resources);
+
 enum class Propagation : std::uint8_t {
   private_,  // later mounts of the host below the source do not show up
   slave,     // they do
@@ -56,9 +64,10 @@ struct SharePlan {
 [[nodiscard]] Result<SharePlan> plan_share(const oci::Spec& spec, const std::string& bundle);
 
 // Makes the shared directory: a small read-only tmpfs on the existing directory `dir` with every
-// source bound below it (nodev, nosuid). To be called in a mount namespace of the caller's own
-// whose "/" is a slave or private; fails with failed_precondition in the host's. What was mounted
-// when it fails goes with that namespace, or by undo_share().
+// source bound below it (nodev, nosuid), without the kernel's own file systems (proc, sysfs, …)
+// that a recursive bind would bring along. To be called in a mount namespace of the caller's own
+// whose "/" is a slave or private: failed_precondition where mounts would show up on the host.
+// On failure nothing stays mounted.
 [[nodiscard]] Result<void> apply_share(const SharePlan& plan, const std::string& dir);
 // Unmounts `dir` with everything below, lazily; fine when nothing is mounted there.
 [[nodiscard]] Result<void> undo_share(const std::string& dir);

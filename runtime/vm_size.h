@@ -18,6 +18,7 @@ inline constexpr std::uint64_t kMaxMemoryMib = 1024 * 1024;
 struct VmSize {
   std::uint32_t vcpus = 1;
   std::uint64_t memory_mib = 0;
+  std::vector<std::string> notes;  // where the host has less than was asked for: for the log
   friend bool operator==(const VmSize&, const VmSize&) = default;
 };
 
@@ -27,10 +28,12 @@ struct HostSize {
 };
 [[nodiscard]] Result<HostSize> host_size();
 
-// vcpus: quota/period rounded up, else the CPUs in the cpuset, else vm.default_vcpus; the
-// annotation io.agentvm.vcpus before all. Never more than vm.max_vcpus or the host has. memory: the
-// container's limit plus vm.memory_overhead_mib, else vm.default_memory_mib; rounded up to MiB.
-// invalid_argument outside the bounds: `memory limit 1 MiB is below the 6 MiB …`.
+// vcpus: the annotation io.agentvm.vcpus, else quota/period rounded up and the number of CPUs in
+// the cpuset, the lesser where both are given, else vm.default_vcpus. A limit that is more than
+// vm.max_vcpus or the host's CPUs is cut to that; an annotation is refused.
+// memory: the container's limit plus vm.memory_overhead_mib, else vm.default_memory_mib; rounded
+// up to MiB, not more than the host has. The annotation io.agentvm.memory_mib is a lower bound.
+// invalid_argument outside kMinMemoryMib and kMaxMemoryMib.
 [[nodiscard]] Result<VmSize> vm_size(const oci::Spec& spec, const Config& config,
                                      const HostSize& host);
 

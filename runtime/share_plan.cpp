@@ -1,0 +1,216 @@
+// plan_share(): what the host shares and what the guest is told.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <string_view>
+
+#include "oci/base/try.h"
+#include "oci/mount_options.h"
+#include "runtime/guest_devices.h"
+#include "runtime/guest_spec.h"
+#include "runtime/share_source.h"
+#include "runtime/vm_size.h"
+
+namespace agentvm::runtime {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string absolute_from(const std::string& bundle, const std::string& path) {
+  return (fs::path(bundle) / path).lexically_normal().string();
+}
+
+// A path of the container without "." and "..", as its root would resolve them.
+std::string clean(const std::string& path) {
+  std::string text = fs::path("/" + path).lexically_normal().string();
+  const std::size_t start = text.find_first_not_of('/');
+  text = start == std::string::npos ? "/" : text.substr(start - 1);
+  while (text.size() > 1 && text.back() == '/') text.pop_back();
+  return text;
+}
+
+bool is_below(const std::string& path, const std::string& directory) {
+  return directory == "/" || path == directory || path.starts_with(directory + "/");
+}
+
+Result<SharedSource> plan_root(const oci::Spec& spec, const std::string& bundle) {
+  SharedSource root;
+  root.name = "rootfs";
+  root.source = absolute_from(bundle, spec.root->path);
+  const OpenedSource opened = TRY(open_share_source(root.source), "root of the container");
+  if (!opened.directory) {
+    return fail(ErrorKind::invalid_argument,
+                fmt::format("root of the container: \"{}\" is a file; it must be the directory of "
+                            "the root file system",
+                            root.source));
+  }
+  // The guest makes its mount points before it makes the root read-only; on the host that is done
+  // ahead (SharePlan::mount_points), except for the device nodes of a /dev inside the root.
+  const auto is_dev = [](const oci::Mount& mount) { return clean(mount.destination) == "/dev"; };
+  root.read_only = spec.root->readonly && std::ranges::any_of(spec.mounts, is_dev);
+  return root;
+}
+
+Result<SharedSource> plan_bind(const oci::Mount& mount, const oci::MountOptions& options,
+                               std::size_t number, const std::string& bundle) {
+  SharedSource shared;
+  shared.name = fmt::format("mounts/{}", number);
+  shared.source = absolute_from(bundle, mount.source);
+  shared.directory = TRY(open_share_source(shared.source)).directory;
+  shared.recursive = options.recursive_bind();
+  shared.read_only = options.read_only() || (options.recursive_set & MOUNT_ATTR_RDONLY) != 0;
+  for (const unsigned long propagation : options.propagation) {
+    shared.propagation = (propagation & (MS_PRIVATE | MS_UNBINDABLE)) != 0 ? Propagation::private_
+                                                                           : Propagation::slave;
+  }
+  return shared;
+}
+
+// Binds get their source in the guest; everything else is the guest's to mount.
+Result<void> plan_mounts(SharePlan& plan, const std::string& bundle) {
+  std::size_t number = 0;
+  for (oci::Mount& mount : plan.guest_spec.mounts) {
+    const auto options =
+        TRY(oci::parse_mount_options(mount.options), "mount '{}'", mount.destination);
+    const bool bind = mount.type == "bind" || options.bind();
+    if (!bind || (options.flags & MS_REMOUNT) != 0) continue;
+    auto shared = TRY(plan_bind(mount, options, number, bundle), "mount '{}'", mount.destination);
+    ++number;
+    mount.source = fmt::format("{}/{}", kGuestShared, shared.name);
+    plan.sources.push_back(std::move(shared));
+  }
+  return {};
+}
+
+// What the guest will mount on or enter directly in the root; what lies below another mount is
+// made there.
+void plan_mount_points(SharePlan& plan) {
+  if (!plan.sources.front().read_only) return;
+  const auto& mounts = plan.guest_spec.mounts;
+  const auto in_root = [&](const std::string& path) {
+    return std::ranges::none_of(mounts, [&](const oci::Mount& other) {
+      const std::string place = clean(other.destination);
+      return place != path && place != "/" && is_below(path, place);
+    });
+  };
+  for (const oci::Mount& mount : mounts) {
+    const std::string path = clean(mount.destination);
+    const auto shared = std::ranges::find_if(plan.sources, [&](const SharedSource& source) {
+      return mount.source == fmt::format("{}/{}", kGuestShared, source.name);
+    });
+    const bool directory = shared == plan.sources.end() || shared->directory;
+    if (path != "/" && in_root(path)) plan.mount_points.push_back({path, directory});
+  }
+  if (!plan.guest_spec.process) return;
+  const std::string cwd = clean(plan.guest_spec.process->cwd);
+  const bool on_mount = std::ranges::any_of(
+      mounts, [&](const oci::Mount& mount) { return is_below(cwd, clean(mount.destination)); });
+  if (!on_mount) plan.mount_points.push_back({cwd, true});
+}
+
+// The host stands in for the container in a network namespace that is given by path; the host's
+// own is what check_supported() cannot see.
+Result<void> check_network_path(const oci::Linux& linux_part) {
+  for (const oci::Namespace& entry : linux_part.namespaces) {
+    if (entry.type != oci::NamespaceType::network || entry.path.empty()) continue;
+    struct stat theirs{};
+    struct stat ours{};
+    if (::stat(entry.path.c_str(), &theirs) != 0) {
+      if (errno == ENOENT || errno == ENOTDIR) {
+        return fail(ErrorKind::invalid_argument,
+                    fmt::format("network namespace \"{}\" does not exist", entry.path));
+      }
+      return fail_errno(errno, fmt::format("network namespace \"{}\"", entry.path));
+    }
+    if (::stat("/proc/self/ns/net", &ours) == 0 && theirs.st_ino == ours.st_ino &&
+        theirs.st_dev == ours.st_dev) {
+      return fail(ErrorKind::invalid_argument,
+                  fmt::format("network namespace \"{}\" is the host's (--network host), which "
+                              "cannot be shared with a VM: give the container a network of its own "
+                              "and publish the ports it needs",
+                              entry.path));
+    }
+  }
+  return {};
+}
+
+void adapt_devices(SharePlan& plan) {
+  std::string left_out;
+  std::erase_if(plan.guest_spec.linux_->devices, [&](const oci::Device& device) {
+    if (guest_has_device(device)) return false;
+    left_out.append(left_out.empty() ? "" : ", ").append(device.path);
+    return true;
+  });
+  if (left_out.empty()) return;
+  plan.notes.push_back("devices of the host are left out: " + left_out);
+}
+
+void adapt_linux(SharePlan& plan) {
+  oci::Linux& linux_part = *plan.guest_spec.linux_;
+  // The guest's only network is the VM's own: its NICs are in the guest's first namespace.
+  std::erase_if(linux_part.namespaces, [](const oci::Namespace& entry) {
+    return entry.type == oci::NamespaceType::network || entry.type == oci::NamespaceType::time;
+  });
+  linux_part.cgroups_path.clear();
+  adapt_devices(plan);
+  if (linux_part.resources) {
+    GuestResources resources = plan_guest_resources(*linux_part.resources);
+    linux_part.resources = std::move(resources.resources);
+    std::ranges::move(resources.notes, std::back_inserter(plan.notes));
+  }
+  if (!linux_part.mount_label.empty()) {
+    plan.notes.emplace_back("linux.mountLabel has no effect: the guest has no SELinux");
+    linux_part.mount_label.clear();
+  }
+}
+
+// Both keep a process from the host's kernel, which it does not run on.
+void adapt_process(SharePlan& plan) {
+  if (!plan.guest_spec.process) return;
+  oci::Process& process = *plan.guest_spec.process;
+  if (!process.apparmor_profile.empty()) {
+    plan.notes.push_back(
+        fmt::format("AppArmor profile '{}' has no effect: the VM is what confines "
+                    "the container",
+                    process.apparmor_profile));
+    process.apparmor_profile.clear();
+  }
+  if (!process.selinux_label.empty()) {
+    plan.notes.push_back(
+        fmt::format("SELinux label '{}' has no effect: the VM is what confines "
+                    "the container",
+                    process.selinux_label));
+    process.selinux_label.clear();
+  }
+}
+
+}  // namespace
+
+Result<SharePlan> plan_share(const oci::Spec& spec, const std::string& bundle) {
+  if (!spec.root || !spec.linux_) {
+    return fail(ErrorKind::internal, "the bundle was not checked before it is shared");
+  }
+  SharePlan plan;
+  plan.guest_spec = spec;
+  plan.sources.push_back(TRY(plan_root(spec, bundle)));
+  plan.guest_spec.root->path = fmt::format("{}/{}", kGuestShared, plan.sources.front().name);
+  TRY(plan_mounts(plan, bundle));
+  plan_mount_points(plan);
+  TRY(check_network_path(*spec.linux_));
+  adapt_linux(plan);
+  adapt_process(plan);
+  plan.guest_spec.hooks = oci::Hooks{};
+  plan.guest_spec.hooks.start_container = spec.hooks.start_container;
+  plan.guest_spec.vm.reset();
+  std::erase_if(plan.guest_spec.annotations,
+                [](const auto& entry) { return entry.first.starts_with(kAnnotationPrefix); });
+  return plan;
+}
+
+}  // namespace agentvm::runtime
