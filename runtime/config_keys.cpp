@@ -83,7 +83,7 @@ void add_vm_files(std::vector<ConfigKey>& keys, const InstallDirs& dirs) {
   keys.push_back({"vm", "kernel", "The guest's kernel: an uncompressed vmlinux with a PVH note.",
                   dirs.data + "/vmlinux", FIELD(vm, kernel)});
   keys.push_back({"vm", "initramfs", "The guest's initramfs: agentvm's agent and kernel modules.",
-                  dirs.data + "/initramfs.img", FIELD(vm, initramfs)});
+                  dirs.data + "/initramfs.cpio", FIELD(vm, initramfs)});
   keys.push_back({"vm", "kernel_parameters",
                   "Appended to the guest's kernel command line, e.g. \"loglevel=7\".",
                   std::string(), FIELD(vm, kernel_parameters)});

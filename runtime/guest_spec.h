@@ -27,6 +27,14 @@ struct GuestResources {
 };
 [[nodiscard]] GuestResources plan_guest_resources(const oci::Resources& resources);
 
+// A process object for the guest, of create or exec: without what names a security module of the
+// host (AppArmor, SELinux), which keep a process from a kernel that this one does not run on.
+struct GuestProcess {
+  oci::Process process;
+  std::vector<std::string> notes;
+};
+[[nodiscard]] GuestProcess plan_guest_process(const oci::Process& process);
+
 enum class Propagation : std::uint8_t {
   private_,  // later mounts of the host below the source do not show up
   slave,     // they do

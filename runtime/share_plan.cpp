@@ -154,8 +154,11 @@ void adapt_devices(SharePlan& plan) {
 void adapt_linux(SharePlan& plan) {
   oci::Linux& linux_part = *plan.guest_spec.linux_;
   // The guest's only network is the VM's own: its NICs are in the guest's first namespace.
-  std::erase_if(linux_part.namespaces, [](const oci::Namespace& entry) {
-    return entry.type == oci::NamespaceType::network || entry.type == oci::NamespaceType::time;
+  // A time namespace without offsets, which engines ask for by habit, shows nothing else.
+  const bool own_time = !linux_part.time_offsets.empty();
+  std::erase_if(linux_part.namespaces, [own_time](const oci::Namespace& entry) {
+    return entry.type == oci::NamespaceType::network ||
+           (entry.type == oci::NamespaceType::time && !own_time);
   });
   linux_part.cgroups_path.clear();
   adapt_devices(plan);
@@ -170,27 +173,20 @@ void adapt_linux(SharePlan& plan) {
   }
 }
 
-// Both keep a process from the host's kernel, which it does not run on.
-void adapt_process(SharePlan& plan) {
-  if (!plan.guest_spec.process) return;
-  oci::Process& process = *plan.guest_spec.process;
-  if (!process.apparmor_profile.empty()) {
-    plan.notes.push_back(
-        fmt::format("AppArmor profile '{}' has no effect: the VM is what confines "
-                    "the container",
-                    process.apparmor_profile));
-    process.apparmor_profile.clear();
-  }
-  if (!process.selinux_label.empty()) {
-    plan.notes.push_back(
-        fmt::format("SELinux label '{}' has no effect: the VM is what confines "
-                    "the container",
-                    process.selinux_label));
-    process.selinux_label.clear();
-  }
-}
-
 }  // namespace
+
+GuestProcess plan_guest_process(const oci::Process& process) {
+  GuestProcess plan{process, {}};
+  const auto leave_out = [&plan](std::string& setting, std::string_view what) {
+    if (setting.empty()) return;
+    plan.notes.push_back(
+        fmt::format("{} '{}' has no effect: the VM is what confines the container", what, setting));
+    setting.clear();
+  };
+  leave_out(plan.process.apparmor_profile, "AppArmor profile");
+  leave_out(plan.process.selinux_label, "SELinux label");
+  return plan;
+}
 
 Result<SharePlan> plan_share(const oci::Spec& spec, const std::string& bundle) {
   if (!spec.root || !spec.linux_) {
@@ -204,7 +200,11 @@ Result<SharePlan> plan_share(const oci::Spec& spec, const std::string& bundle) {
   plan_mount_points(plan);
   TRY(check_network_path(*spec.linux_));
   adapt_linux(plan);
-  adapt_process(plan);
+  if (spec.process) {
+    GuestProcess process = plan_guest_process(*spec.process);
+    plan.guest_spec.process = std::move(process.process);
+    std::ranges::move(process.notes, std::back_inserter(plan.notes));
+  }
   plan.guest_spec.hooks = oci::Hooks{};
   plan.guest_spec.hooks.start_container = spec.hooks.start_container;
   plan.guest_spec.vm.reset();

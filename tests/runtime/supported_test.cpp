@@ -143,8 +143,6 @@ TEST(CheckSupported, RefusesWhatWorksOnTheHostsKernelOnly) {
   EXPECT_EQ(
       verdict([](oci::Spec& spec) { spec.linux_->intel_rdt = oci::IntelRdt{}; }),
       "/linux/intelRdt: cache and memory bandwidth classes are not set for VMs; leave it out");
-  EXPECT_EQ(verdict([](oci::Spec& spec) { spec.linux_->time_offsets["monotonic"] = {}; }),
-            "/linux/timeOffsets: the guest sets its clock to the host's; leave them out");
   EXPECT_EQ(verdict([](oci::Spec& spec) { spec.linux_.reset(); }),
             "/linux is missing: agentvm runs Linux containers");
   EXPECT_EQ(verdict([](oci::Spec& spec) { spec.root.reset(); }),
