@@ -1,0 +1,128 @@
+// agentvm-agent: PID 1 of a microVM. Also, for developers, a server on unix sockets that needs no
+// VM: agentvm-agent --serve-unix DIR --cgroup DIR.
+#include <csignal>
+#include <ctime>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "guest-agent/agent.h"
+#include "guest-agent/boot.h"
+#include "guest-agent/configure.h"
+#include "guest-agent/end.h"
+#include "guest-agent/server.h"
+#include "oci/base/log.h"
+#include "oci/base/try.h"
+#include "rpc/ports.h"
+
+namespace agentvm::guest {
+
+namespace {
+
+// How long the vsock device may take to appear on a cold boot.
+constexpr std::chrono::milliseconds kDialPatience{60000};
+// In a VM that will become a template there is no vsock device until a copy of it is restored.
+constexpr std::string_view kTemplateWord = "agentvm.template";
+
+std::uint32_t uptime_ms() {
+  std::timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<std::uint32_t>(now.tv_sec * 1000 + now.tv_nsec / 1000000);
+}
+
+// Writing to a pipe whose process has gone is an error like any other. A handler instead of
+// SIG_IGN: execve(2) gives containers the default back.
+void survive_broken_pipes() {
+  struct sigaction action{};
+  action.sa_handler = [](int) {};
+  action.sa_flags = SA_RESTART;
+  ::sigaction(SIGPIPE, &action, nullptr);
+}
+
+// The parts in the order they depend on each other.
+struct Parts {
+  explicit Parts(AgentSetup setup)
+      : reaper(io.get_executor()),
+        streams(io.get_executor()),
+        agent(io.get_executor(), reaper, streams, std::move(setup)) {
+    rpc::register_agent_service(server, agent);
+  }
+  asio::io_context io;
+  Reaper reaper;
+  StreamTable streams;
+  Agent agent;
+  rpc::Server server;
+};
+
+// Serves the monitor's connection; the guest ends with it.
+asio::awaitable<void> serve_monitor(Parts& parts, std::chrono::milliseconds patience) {
+  auto connection = co_await dial_host(rpc::kAgentPort, patience);
+  if (!connection) die(connection.error().text());
+  (void)co_await parts.server.serve(*std::move(connection));
+  co_await parts.agent.end_guest();
+}
+
+[[noreturn]] void run_guest() {
+  power_off_on_crash();
+  survive_broken_pipes();
+  AgentSetup setup;
+  setup.init_started_ms = uptime_ms();
+  auto cgroups = boot_guest();
+  if (!cgroups) die(cgroups.error().text());
+  auto listeners = listen_vsock();
+  if (!listeners) die(listeners.error().text());
+  setup.cgroups = *std::move(cgroups);
+  setup.configure_guest = configure_guest;
+  setup.power_off = power_off;
+  setup.serving_ms = uptime_ms();
+
+  Parts parts(std::move(setup));
+  serve(parts.io.get_executor(), *std::move(listeners), parts.server, parts.streams);
+  const bool is_template = kernel_command_line_has(kTemplateWord);
+  if (is_template) log::warning("waiting for the vsock device");
+  asio::co_spawn(
+      parts.io,
+      serve_monitor(parts, is_template ? std::chrono::milliseconds::zero() : kDialPatience),
+      asio::detached);
+  parts.io.run();
+  die("the event loop ended");
+}
+
+// The same server without a VM. It changes nothing of the host but the two directories.
+Result<void> run_on_host(const std::string& directory, const std::string& cgroup) {
+  survive_broken_pipes();
+  AgentSetup setup;
+  setup.cgroups = TRY(prepare_cgroup_tree(cgroup, false));
+  setup.configure_guest = [](const agent::v1::ConfigureRequest&) { return Result<void>(); };
+  setup.init_started_ms = uptime_ms();
+  setup.serving_ms = setup.init_started_ms;
+  asio::io_context* loop = nullptr;
+  setup.power_off = [&loop] { loop->stop(); };
+  Parts parts(std::move(setup));
+  loop = &parts.io;
+  serve(parts.io.get_executor(), TRY(listen_unix(directory)), parts.server, parts.streams);
+  parts.io.run();
+  return {};
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  if (::getpid() == 1 && argc == 1) run_guest();
+  if (argc == 5 && std::string_view(argv[1]) == "--serve-unix" &&
+      std::string_view(argv[3]) == "--cgroup") {
+    const auto served = run_on_host(argv[2], argv[4]);
+    if (served) return 0;
+    log::error("{}", served.error().text());
+    return 1;
+  }
+  log::error("agentvm-agent is PID 1 of a microVM and nothing to be run by hand");
+  return 2;
+}
+
+}  // namespace agentvm::guest
+
+int main(int argc, char** argv) {
+  return agentvm::guest::run(argc, argv);
+}

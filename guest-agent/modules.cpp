@@ -1,0 +1,92 @@
+#include "guest-agent/modules.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "guest-agent/cgroup_files.h"
+#include "oci/base/sys.h"
+#include "oci/base/try.h"
+
+namespace agentvm::guest {
+
+namespace {
+
+constexpr const char* kBootList = "/etc/modules";
+constexpr std::string_view kModules = "/lib/modules";
+constexpr std::size_t kMaxList = std::size_t{1} << 20;
+
+std::string module_name(std::string_view text) {
+  std::string name(text);
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
+Result<void> insert_module(const std::string& path) {
+  auto file = TRY(sys::open_at(AT_FDCWD, path, O_RDONLY));
+  if (::syscall(SYS_finit_module, file.get(), "", 0) == 0 || errno == EEXIST) return {};
+  return fail_errno(errno, fmt::format("load module '{}'", path));
+}
+
+}  // namespace
+
+Result<ModuleDependencies> parse_module_dependencies(std::string_view text) {
+  ModuleDependencies known;
+  for (const std::string_view line : lines_of(text)) {
+    const std::size_t colon = line.find(':');
+    if (colon == 0 || colon == std::string_view::npos) {
+      return fail(ErrorKind::invalid_argument,
+                  fmt::format("module dependencies: '{}' is not \"NAME: DEP...\"", line));
+    }
+    auto& needed = known[module_name(line.substr(0, colon))];
+    for (std::size_t at = colon + 1; at < line.size();) {
+      const std::size_t end = std::min(line.find(' ', at), line.size());
+      if (end > at) needed.push_back(module_name(line.substr(at, end - at)));
+      at = end + 1;
+    }
+  }
+  return known;
+}
+
+Result<std::vector<std::string>> modules_for(const ModuleDependencies& known,
+                                             std::string_view name) {
+  std::string wanted = module_name(name);
+  const auto found = known.find(wanted);
+  if (found == known.end()) {
+    return fail(ErrorKind::not_found, fmt::format("the guest has no kernel module '{}'", wanted));
+  }
+  std::vector<std::string> order = found->second;
+  order.push_back(std::move(wanted));
+  return order;
+}
+
+Result<void> load_boot_modules() {
+  const auto list = sys::read_file(kBootList, kMaxList);
+  if (!list && list.error().errnum == ENOENT) return {};
+  if (!list) return std::unexpected(list.error());
+  for (const std::string_view line : lines_of(*list)) {
+    if (line.starts_with('#')) continue;
+    TRY(insert_module(line.starts_with('/') ? std::string(line)
+                                            : fmt::format("{}/{}", kModules, line)));
+  }
+  return {};
+}
+
+Result<void> load_module(std::string_view name) {
+  // Built in, with parameters, or loaded: the kernel lists it.
+  if (::access(fmt::format("/sys/module/{}", module_name(name)).c_str(), F_OK) == 0) return {};
+  const std::string text = TRY(sys::read_file(fmt::format("{}/agentvm.dep", kModules), kMaxList));
+  const ModuleDependencies known = TRY(parse_module_dependencies(text));
+  // A kernel without modules has built in whatever it can do.
+  if (known.empty()) return {};
+  for (const std::string& module : TRY(modules_for(known, name))) {
+    TRY(insert_module(fmt::format("{}/{}.ko", kModules, module)));
+  }
+  return {};
+}
+
+}  // namespace agentvm::guest

@@ -1,0 +1,179 @@
+#include "guest-agent/storage.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string_view>
+#include <utility>
+
+#include "guest-agent/blocking_call.h"
+#include "guest-agent/uevent.h"
+#include "oci/base/sys.h"
+#include "oci/base/try.h"
+#include "oci/mount_options.h"
+
+namespace agentvm::guest {
+
+namespace {
+
+constexpr std::chrono::milliseconds kDiskPatience{30000};
+constexpr std::chrono::milliseconds kSharePatience{10000};
+constexpr std::size_t kMaxStorages = 256;
+
+std::unexpected<Error> wrong(std::string_view why) {
+  return fail(ErrorKind::invalid_argument, fmt::format("storage: {}", why));
+}
+
+Result<void> check_mount_point(std::string_view path) {
+  if (!path.starts_with('/') || path.size() < 2 || path.size() > 4095) {
+    return wrong(fmt::format("mount point '{}' is not an absolute path below the root", path));
+  }
+  if (path.ends_with('/') || path.find("//") != std::string_view::npos ||
+      path.find('\0') != std::string_view::npos) {
+    return wrong(fmt::format("mount point '{}' is not in its plain form", path));
+  }
+  for (std::size_t at = 0; at < path.size();) {
+    const std::size_t end = std::min(path.find('/', at + 1), path.size());
+    const std::string_view part = path.substr(at + 1, end - at - 1);
+    if (part == "." || part == "..") {
+      return wrong(fmt::format("mount point '{}' is not in its plain form", path));
+    }
+    at = end;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<StorageOrder> checked_storage(StorageOrder order) {
+  TRY(check_mount_point(order.mount_point));
+  TRY(oci::parse_mount_options(order.options), "storage '{}'", order.mount_point);
+  if (order.driver == "virtiofs" || order.driver == "tmpfs") {
+    if (order.fs_type.empty()) order.fs_type = order.driver;
+    if (order.fs_type != order.driver) {
+      return wrong(fmt::format("file system '{}' for driver '{}'", order.fs_type, order.driver));
+    }
+    if (order.driver == "tmpfs" && order.source.empty()) order.source = "tmpfs";
+    if (order.source.empty()) return wrong("a virtiofs share needs its tag as source");
+    return order;
+  }
+  if (order.driver != "block") return wrong(fmt::format("unknown driver '{}'", order.driver));
+  if (order.fs_type.empty()) return wrong("a block device needs a file system type");
+  if (!order.source.starts_with("/dev/")) {
+    return wrong(fmt::format("block device '{}' is not below /dev", order.source));
+  }
+  return order;
+}
+
+class StorageTable::Turn {
+ public:
+  explicit Turn(std::shared_ptr<Event> done) : done_(std::move(done)) {}
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+  ~Turn() { done_->set(); }
+
+ private:
+  std::shared_ptr<Event> done_;
+};
+
+asio::awaitable<std::shared_ptr<StorageTable::Turn>> StorageTable::take_turn() {
+  auto mine = std::make_shared<Event>(co_await asio::this_coro::executor);
+  auto turn = std::make_shared<Turn>(mine);
+  const auto before = std::exchange(last_turn_, std::move(mine));
+  if (before) co_await before->wait();
+  co_return turn;
+}
+
+Task<void> StorageTable::acquire(StorageOrder unchecked) {
+  const StorageOrder order = CO_TRY(checked_storage(std::move(unchecked)));
+  const auto turn = co_await take_turn();
+  const auto found = mounted_.find(order.mount_point);
+  if (found != mounted_.end()) {
+    if (found->second.order != order) {
+      co_return fail(ErrorKind::already_exists,
+                     fmt::format("storage: something else is mounted at '{}'", order.mount_point));
+    }
+    ++found->second.users;
+    co_return Result<void>();
+  }
+  if (mounted_.size() >= kMaxStorages) {
+    co_return fail(ErrorKind::failed_precondition, "storage: too many mounts");
+  }
+  auto done = co_await mount(order);
+  if (!done) {
+    co_return std::unexpected(
+        std::move(done).error().wrap(fmt::format("mount storage '{}'", order.mount_point)));
+  }
+  mounted_[order.mount_point] = {order, 1};
+  co_return Result<void>();
+}
+
+namespace {
+
+// One mount(2) in a child; the strings outlive it in the caller's frame.
+Task<void> mount_in_child(Reaper& reaper, const std::string& source, const StorageOrder& order,
+                          const oci::MountOptions& options) {
+  auto done = co_await call_in_child(
+      reaper, fmt::format("mount {} '{}'", order.fs_type, source), [&source, &order, &options] {
+        const int failed = ::mount(source.c_str(), order.mount_point.c_str(), order.fs_type.c_str(),
+                                   options.flags, options.data.c_str());
+        return failed == 0 ? 0 : errno;
+      });
+  co_return done;
+}
+
+// A share may be plugged at this very moment: the kernel answers EINVAL to a tag it has not seen.
+Task<void> mount_share(Reaper& reaper, const StorageOrder& order,
+                       const oci::MountOptions& options) {
+  auto events = CO_TRY(UeventSocket::open());
+  const auto limit = std::chrono::steady_clock::now() + kSharePatience;
+  for (;;) {
+    auto done = co_await mount_in_child(reaper, order.source, order, options);
+    if (done || done.error().errnum != EINVAL) co_return done;
+    const auto happened = co_await events.wait(limit);
+    if (!happened) co_return done;
+  }
+}
+
+}  // namespace
+
+Task<void> StorageTable::mount(const StorageOrder& order) {
+  const oci::MountOptions options = CO_TRY(oci::parse_mount_options(order.options));
+  auto root = CO_TRY(sys::open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
+  CO_TRY(sys::mkdirs_in_root(root.get(), order.mount_point, 0755));
+  if (order.driver == "virtiofs") {
+    auto done = co_await mount_share(reaper_, order, options);
+    co_return done;
+  }
+  std::string source = order.source;
+  if (order.driver == "block") {
+    auto node = co_await wait_for_block_device(order.source, kDiskPatience);
+    source = CO_TRY(std::move(node));
+  }
+  auto done = co_await mount_in_child(reaper_, source, order, options);
+  co_return done;
+}
+
+Task<void> StorageTable::release(std::string mount_point) {
+  const auto turn = co_await take_turn();
+  const auto found = mounted_.find(mount_point);
+  if (found == mounted_.end()) {
+    co_return fail(ErrorKind::not_found, fmt::format("no storage at '{}'", mount_point));
+  }
+  if (--found->second.users > 0) co_return Result<void>();
+  mounted_.erase(found);
+  auto done = co_await call_in_child(
+      reaper_, fmt::format("unmount storage '{}'", mount_point), [&mount_point] {
+        if (::umount2(mount_point.c_str(), UMOUNT_NOFOLLOW) == 0) return 0;
+        // Still in use, by a mount namespace that is being torn down: it goes with its last user.
+        if (errno != EBUSY) return errno;
+        return ::umount2(mount_point.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH) == 0 ? 0 : errno;
+      });
+  ::rmdir(mount_point.c_str());
+  co_return done;
+}
+
+}  // namespace agentvm::guest
