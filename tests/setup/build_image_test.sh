@@ -168,7 +168,7 @@ test_lists_boot_modules_in_the_order_of_loading() {
   unpack_initramfs
   expect_eq "$(cat root/etc/modules)" \
     $'/lib/modules/ring.ko\n/lib/modules/bus_pci.ko\n/lib/modules/filesystem.ko'
-  cmp agent root/init
+  root/init || fail "the agent does not run any more"
 }
 
 test_writes_what_each_module_needs() {
