@@ -20,7 +20,7 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_definitions(agentvm_flags INTERFACE _FORTIFY_SOURCE=2)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
     # Wrong about std::string with optimisation: GCC bug 105651.
-    target_compile_options(agentvm_flags INTERFACE -Wno-restrict)
+    target_compile_options(agentvm_flags INTERFACE -Wno-restrict -Wno-mismatched-new-delete)
   endif()
 endif()
 if(AGENTVM_SANITIZE)

@@ -23,8 +23,9 @@ constexpr std::size_t kMaxCallsInFlight = 1024;
 // A call that waits for its answer.
 struct Waiting {
   Waiting(const asio::any_io_executor& executor, std::chrono::milliseconds timeout)
-      : wake(executor, timeout == kNoDeadline ? asio::steady_timer::time_point::max()
-                                              : std::chrono::steady_clock::now() + timeout) {}
+      : wake(executor, asio::steady_timer::time_point::max()) {
+    if (timeout != kNoDeadline) wake.expires_after(timeout);
+  }
   asio::steady_timer wake;  // the deadline; cancelling it wakes the call early
   std::optional<Result<std::string>> answer;
 };
@@ -181,6 +182,8 @@ Result<Client> Client::create(const asio::any_io_executor& executor, UniqueFd co
 
 Task<std::string> Client::call(std::string service, std::string method, std::string payload,
                                std::chrono::milliseconds timeout) {
+  // Nanoseconds in 64 bits reach no further than some centuries.
+  if (timeout > std::chrono::years(100)) timeout = kNoDeadline;
   wire::Request request;
   request.set_service(std::move(service));
   request.set_method(method);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -24,6 +25,13 @@ ssize_t retry(Call call) {
   return n;
 }
 
+sigset_t only_sigpipe() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGPIPE);
+  return set;
+}
+
 bool is_pty_master(int fd) {
   int number = 0;
   return ::ioctl(fd, TIOCGPTN, &number) == 0;
@@ -41,6 +49,28 @@ bool is_non_blocking(int fd) {
 }
 
 }  // namespace
+
+WithoutSigpipe::WithoutSigpipe() {
+  struct sigaction action{};
+  ::sigaction(SIGPIPE, nullptr, &action);
+  if (action.sa_handler == SIG_IGN) return;
+  const sigset_t sigpipe = only_sigpipe();
+  sigset_t before;
+  blocked_ =
+      ::pthread_sigmask(SIG_BLOCK, &sigpipe, &before) == 0 && ::sigismember(&before, SIGPIPE) == 0;
+}
+
+WithoutSigpipe::~WithoutSigpipe() {
+  if (!blocked_) return;
+  const int saved = errno;
+  const sigset_t sigpipe = only_sigpipe();
+  // A write's SIGPIPE is the writing thread's own.
+  constexpr timespec kNow{};
+  while (::sigtimedwait(&sigpipe, nullptr, &kNow) < 0 && errno == EINTR) {
+  }
+  ::pthread_sigmask(SIG_UNBLOCK, &sigpipe, nullptr);
+  errno = saved;
+}
 
 Result<RelayEnd> RelayEnd::create(int fd, RelaySide side, std::string name) {
   RelayEnd end(fd, side, std::move(name));
@@ -101,6 +131,7 @@ Result<std::optional<std::size_t>> RelayEnd::write_some(std::string_view bytes) 
     if (!ready()) return std::nullopt;
     bytes = bytes.substr(0, PIPE_BUF);
   }
+  const WithoutSigpipe guard;
   const ssize_t n = retry([&] {
     return access_ == Access::dontwait
                ? ::send(fd(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL)

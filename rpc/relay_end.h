@@ -15,6 +15,20 @@
 
 namespace agentvm::rpc {
 
+// While one lives, writing to a pipe that nobody reads is EPIPE and no SIGPIPE, in a process that
+// does not ignore the signal too. Neither disposition nor mask is changed for good: children would
+// inherit that.
+class WithoutSigpipe {
+ public:
+  WithoutSigpipe();
+  ~WithoutSigpipe();
+  WithoutSigpipe(const WithoutSigpipe&) = delete;
+  WithoutSigpipe& operator=(const WithoutSigpipe&) = delete;
+
+ private:
+  bool blocked_ = false;  // by this object: a signal that is pending then is ours to take back
+};
+
 enum class RelaySide : std::uint8_t { source, sink };
 
 class RelayEnd {

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <boost/asio/post.hpp>
 #include <cerrno>
@@ -51,6 +50,7 @@ class Relay {
 
  private:
   Result<Step> splice_some() {
+    const WithoutSigpipe guard;
     const ssize_t n = ::splice(source_.fd(), nullptr, sink_.fd(), nullptr, kChunkBytes,
                                SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
     if (n > 0) {
@@ -110,13 +110,6 @@ class Relay {
   std::uint64_t moved_ = 0;
 };
 
-Result<void> check_sigpipe() {
-  struct sigaction action{};
-  ::sigaction(SIGPIPE, nullptr, &action);
-  if (action.sa_handler != SIG_DFL) return {};
-  return fail(ErrorKind::internal, "SIGPIPE would kill this process: main has to ignore it");
-}
-
 Task<void> let_others_run() {
   co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
   const auto state = co_await asio::this_coro::cancellation_state;
@@ -153,7 +146,6 @@ Task<bool> advance(Relay& relay, RelayWaiter& waiter, bool watch_sink) {
 
 Task<std::uint64_t> relay(int from_fd, int to_fd, RelayOptions options) {
   co_await asio::this_coro::throw_if_cancelled(false);
-  CO_TRY(check_sigpipe());
   auto source = CO_TRY(RelayEnd::create(from_fd, RelaySide::source, options.from_name));
   auto sink = CO_TRY(RelayEnd::create(to_fd, RelaySide::sink, options.to_name));
   const asio::any_io_executor executor = co_await asio::this_coro::executor;

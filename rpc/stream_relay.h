@@ -13,7 +13,8 @@
 //                     writes of at most PIPE_BUF: after POLLOUT a pipe takes that much without
 //                     blocking while nobody else writes to it.
 // Bytes move by splice(2) where a pipe is on one side and the kernel can do it without waiting,
-// else through a buffer of 256 KiB that all relays of a thread share.
+// else through a buffer of 256 KiB that all relays of a thread share. A sink that nobody reads is
+// an error, never SIGPIPE.
 #pragma once
 
 #include <cstdint>

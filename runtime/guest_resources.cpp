@@ -15,6 +15,14 @@ void adapt_memory(oci::MemoryResources& memory, std::vector<std::string>& notes)
         "memory disableOOMKiller has no effect: the guest has cgroup v2, which "
         "cannot");
   }
+  if (memory.kernel.value_or(0) != 0 || memory.kernel_tcp.value_or(0) != 0) {
+    notes.emplace_back(
+        "memory kernel and kernelTCP have no effect: the guest has cgroup v2, which "
+        "counts that memory into the limit");
+  }
+  memory.kernel.reset();
+  memory.kernel_tcp.reset();
+  memory.check_before_update.reset();
   memory.disable_oom_killer.reset();
   memory.use_hierarchy.reset();  // v2 always is
 }

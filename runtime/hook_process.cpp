@@ -241,7 +241,10 @@ Result<HookOutcome> run_hook_process(const HookCommand& command) {
   Tail err_tail(err.first.get());
   HookOutcome outcome;
   outcome.timed_out = !watch(pidfd->get(), out_tail, err_tail, end);
-  if (outcome.timed_out) ::kill(-pid, SIGKILL);
+  if (outcome.timed_out) {
+    ::kill(-pid, SIGKILL);
+    ::kill(pid, SIGKILL);  // one that has left its group; not reaped yet, so the pid is its own
+  }
   outcome.wait_status = reap(pid);
   out_tail.read_available();
   err_tail.read_available();

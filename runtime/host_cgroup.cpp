@@ -96,7 +96,9 @@ Result<std::vector<std::string>> apply_limits(const std::vector<CgroupDir>& dirs
                      notes));
   }
   for (const CgroupWrite& write : plan_writes_v1(limits)) {
-    if (!controllers.contains(write.controller)) notes.push_back(note_missing(write));
+    if (controllers.contains(write.controller)) continue;
+    notes.push_back(fmt::format("{} has no effect on the host: its cgroups have no {} controller",
+                                write.limit, write.controller));
   }
   return notes;
 }

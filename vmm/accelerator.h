@@ -20,6 +20,8 @@ struct KvmProbe {
   bool usable = false;
   std::string reason;  // one sentence, for `agentvm check` and the log; set either way
   double seconds = 0;
+  // The guest ran to its end, or the device cannot run one: asking again gives the same answer.
+  bool lasting = false;
 };
 
 // Runs the probe guest against `kvm_device` ("/dev/kvm"). Bounded: a guest that does not finish
@@ -27,7 +29,8 @@ struct KvmProbe {
 [[nodiscard]] KvmProbe probe_kvm(const std::string& kvm_device);
 
 // The probe's verdict cached per boot in `cache_dir` (key: boot_id and the device's identity), so
-// that only the first container after a boot pays for it. A damaged cache is probed again.
+// that only the first container after a boot pays for it. Only lasting verdicts are kept; a damaged
+// cache, or one that others may write, is ignored and replaced.
 [[nodiscard]] KvmProbe probe_kvm_cached(const std::string& kvm_device,
                                         const std::string& cache_dir);
 

@@ -18,12 +18,12 @@
 namespace agentvm::vmm {
 
 struct MachineConfig {
-  std::string qemu;       // path of qemu-system-x86_64
-  std::string virtiofsd;  // path of virtiofsd, Debian 12's (C) or Debian 13's (Rust)
+  std::string qemu;           // path of qemu-system-x86_64
+  std::string virtiofsd;      // path of virtiofsd, Debian 12's (C) or Debian 13's (Rust)
   std::string vsock_backend;  // path of agentvm-vsock
-  std::string kernel;     // vmlinux with a PVH note
+  std::string kernel;         // vmlinux with a PVH note
   std::string initramfs;
-  std::string kernel_parameters;  // appended to ours
+  std::string kernel_parameters;               // appended to ours
   Accelerator accelerator = Accelerator::tcg;  // already decided: see decide_accelerator()
   std::uint32_t vcpus = 1;
   std::uint64_t memory_mib = 512;
@@ -33,27 +33,31 @@ struct MachineConfig {
   // An O_PATH directory for the sockets "vsock.sock" (hybrid vsock: a client sends "CONNECT N\n"
   // and reads "OK M\n") and, on guest-initiated connections to port N, "vsock.sock_N", which the
   // caller listens on before start.
+  // The jailed backend has a uid of its own: create() gives it search permission on the directory
+  // (group) and the sockets "vsock.sock_N" that are there.
   int socket_dir = -1;
+  std::string kvm_device = "/dev/kvm";  // used with Accelerator::kvm
   std::chrono::milliseconds boot_timeout{60000};
   bool jail = true;  // false only with the named token of the configuration
 };
 
 // Where a start's time went, milliseconds since the call.
 struct BootTimings {
-  std::uint32_t backends_ready_ms = 0;
-  std::uint32_t qemu_ready_ms = 0;  // QMP greeting
+  std::uint32_t backends_ready_ms = 0;  // the last of them has been executed, confined
+  std::uint32_t qemu_ready_ms = 0;      // QMP answers: all devices are made, the guest runs
 };
 
 // Why and how a part of the machine went away.
 struct MachineEnd {
-  std::string part;    // "qemu", "virtiofsd", "vsock backend"
+  std::string part;     // "qemu", "virtiofsd", "vsock backend"
   int wait_status = 0;  // as waitpid(2) gives it
 };
 
 class Machine {
  public:
-  // Starts backends and QEMU; the guest is booting when this returns. On failure nothing is left
-  // running. The error holds the last lines of QEMU's stderr.
+  // Starts backends and QEMU, all at once; the guest is booting when this returns. On failure
+  // nothing is left running. The error holds the last lines that the parts printed.
+  // The calling process must have one thread and must not reap children that it does not know.
   static Task<std::unique_ptr<Machine>> create(MachineConfig config);
 
   // Destruction kills what still runs (SIGKILL) and reaps it.

@@ -23,9 +23,10 @@ class FakeAgent : public AgentService {
   X(wait_process, WaitProcess, 0)                                                   \
   X(signal_process, SignalProcess, 0)                                               \
   X(resize_terminal, ResizeTerminal, 0)                                             \
-  X(pause_container, PauseContainer, 0) X(resume_container, ResumeContainer, 0)     \
-      X(update_container, UpdateContainer, 0) X(container_stats, ContainerStats, 0) \
-          X(delete_container, DeleteContainer, 0) X(shutdown, Shutdown, 0)
+  X(pause_container, PauseContainer, 0)                                             \
+  X(resume_container, ResumeContainer, 0) X(update_container, UpdateContainer, 0)   \
+      X(container_stats, ContainerStats, 0) X(delete_container, DeleteContainer, 0) \
+          X(shutdown, Shutdown, 0)
   AGENTVM_STUBS(AGENTVM_STUB)
 
   Task<agent::v1::CreateContainerResponse> create_container(

@@ -1,7 +1,6 @@
 // Every kind of source with every kind of sink: all bytes arrive in order, and the end does.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include <chrono>
@@ -34,10 +33,7 @@ std::string name_of_kind(Kind kind) {
   return "";
 }
 
-class RelayBetween : public testing::TestWithParam<std::tuple<Kind, Kind>> {
- protected:
-  RelayBetween() { ::signal(SIGPIPE, SIG_IGN); }
-};
+class RelayBetween : public testing::TestWithParam<std::tuple<Kind, Kind>> {};
 
 TEST_P(RelayBetween, BringsAHundredMegabytesInOrderToTheEnd) {
   constexpr std::uint64_t kTotal = 100'000'003;
@@ -75,10 +71,7 @@ UniqueFd temporary_file() {
   return fd;
 }
 
-class RelayFile : public testing::TestWithParam<Kind> {
- protected:
-  RelayFile() { ::signal(SIGPIPE, SIG_IGN); }
-};
+class RelayFile : public testing::TestWithParam<Kind> {};
 
 TEST_P(RelayFile, IsReadToItsEnd) {
   constexpr std::uint64_t kTotal = 500'001;

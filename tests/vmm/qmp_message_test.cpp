@@ -1,0 +1,71 @@
+#include "vmm/qmp_message.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace agentvm::vmm {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(ParseQmpMessage, ReadsTheGreeting) {
+  const auto message =
+      parse_qmp_message(R"({"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7},)"
+                        R"( "package": "Debian"}, "capabilities": ["oob"]}})");
+  ASSERT_TRUE(message) << message.error().text();
+  EXPECT_EQ(std::get<QmpGreeting>(*message), (QmpGreeting{7, 2, 22}));
+}
+
+TEST(ParseQmpMessage, ReadsEventsWithWhatTheyAreAbout) {
+  const auto deleted = parse_qmp_message(
+      R"({"timestamp": {"seconds": 1, "microseconds": 2}, "event": "DEVICE_DELETED",)"
+      R"( "data": {"device": "nic0", "path": "/machine/peripheral/nic0"}})");
+  ASSERT_TRUE(deleted) << deleted.error().text();
+  EXPECT_EQ(std::get<QmpEvent>(*deleted),
+            (QmpEvent{QmpEventKind::device_deleted, "DEVICE_DELETED", "nic0", ""}));
+  const auto down = parse_qmp_message(
+      R"({"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-reset"}})");
+  ASSERT_TRUE(down) << down.error().text();
+  EXPECT_EQ(std::get<QmpEvent>(*down),
+            (QmpEvent{QmpEventKind::shutdown, "SHUTDOWN", "", "guest-reset"}));
+  const auto other = parse_qmp_message(R"({"event": "RTC_CHANGE", "data": {"offset": 3}})");
+  ASSERT_TRUE(other) << other.error().text();
+  EXPECT_EQ(std::get<QmpEvent>(*other).kind, QmpEventKind::other);
+}
+
+TEST(ParseQmpMessage, ReadsRepliesAndErrors) {
+  const auto fine = parse_qmp_message(R"({"return": {}, "id": 7})");
+  ASSERT_TRUE(fine) << fine.error().text();
+  EXPECT_EQ(std::get<QmpReply>(*fine), (QmpReply{7, {}, {}}));
+  const auto status = parse_qmp_message(
+      R"({"return": {"status": "prelaunch", "singlestep": false, "running": false}, "id": 8})");
+  ASSERT_TRUE(status) << status.error().text();
+  EXPECT_EQ(std::get<QmpReply>(*status), (QmpReply{8, {}, QmpRunState::prelaunch}));
+  const auto refused =
+      parse_qmp_message(R"({"id": 9, "error": {"class": "GenericError", "desc": "no such bus"}})");
+  ASSERT_TRUE(refused) << refused.error().text();
+  EXPECT_EQ(std::get<QmpReply>(*refused), (QmpReply{9, "no such bus", {}}));
+}
+
+TEST(ParseQmpMessage, RefusesEverythingElse) {
+  for (const char* line : {"", "x", "[]", "1", "{}", R"({"id": 1})", R"({"return": {}, "id": -1})",
+                           R"({"return": {}, "id": "7"})", R"({"QMP": {}})", R"({"QMP": 1})",
+                           R"({"event": 5})", R"({"event": "STOP", "data": {"device": 1}})",
+                           R"({"error": {}})", R"({"return": {"status": 4}, "id": 1})"}) {
+    const auto message = parse_qmp_message(line);
+    EXPECT_FALSE(message) << line;
+    if (!message) EXPECT_EQ(message.error().kind, ErrorKind::invalid_argument) << line;
+  }
+}
+
+TEST(ParseQmpMessage, HasLimits) {
+  const auto deep =
+      parse_qmp_message(R"({"return": )" + std::string(40, '[') + std::string(40, ']') + "}");
+  EXPECT_FALSE(deep);
+  EXPECT_FALSE(parse_qmp_message(R"({"return": ")" + std::string(kQmpLineLimit, 'x') + "\"}"));
+}
+
+}  // namespace
+}  // namespace agentvm::vmm

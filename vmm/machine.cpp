@@ -1,0 +1,166 @@
+#include "vmm/machine.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "oci/base/sys.h"
+#include "oci/base/try.h"
+#include "vmm/machine_parts.h"
+#include "vmm/machine_state.h"
+#include "vmm/qmp.h"
+
+namespace agentvm::vmm {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// How long the last words of dead parts may take to arrive.
+constexpr milliseconds kDrainPatience{1000};
+
+std::uint32_t since(Clock::time_point begin) {
+  const auto passed = std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
+  return static_cast<std::uint32_t>(passed.count());
+}
+
+class RunningMachine final : public Machine {
+ public:
+  RunningMachine(std::shared_ptr<MachineState> state, std::unique_ptr<Qmp> qmp, BootTimings timings)
+      : state_(std::move(state)), qmp_(std::move(qmp)), timings_(timings) {}
+
+  ~RunningMachine() override { state_->end_all(); }
+
+  Task<MachineEnd> wait_end() override {
+    const auto state = state_;
+    co_await state->first_end.wait();
+    if (!state->end)
+      co_return fail(ErrorKind::unavailable, "wait for the machine's end: cancelled");
+    co_return *state->end;
+  }
+
+  Task<void> stop(milliseconds patience) override {
+    const auto state = state_;
+    const auto deadline = Clock::now() + patience;
+    MachinePart& qemu = *state->parts.front();
+    if (!qemu.ended.is_set()) {
+      // What it answers does not matter, only whether it goes.
+      auto asked = co_await qmp_->quit(patience);
+      const auto left = std::chrono::duration_cast<milliseconds>(deadline - Clock::now());
+      const bool gone = asked && co_await qemu.ended.wait_for(std::max(left, milliseconds(0)));
+      if (!gone) qemu.child.kill();
+    }
+    co_await qemu.ended.wait();
+    for (const auto& part : state->parts) part->child.kill();
+    for (const auto& part : state->parts) co_await part->ended.wait();
+    co_return Result<void>{};
+  }
+
+  [[nodiscard]] std::string console_tail() const override { return state_->tail.text(); }
+  [[nodiscard]] BootTimings timings() const override { return timings_; }
+
+  [[nodiscard]] std::vector<pid_t> pids() const override {
+    std::vector<pid_t> pids;
+    for (const auto& part : state_->parts) pids.push_back(part->child.pid());
+    return pids;
+  }
+
+ private:
+  std::shared_ptr<MachineState> state_;
+  std::unique_ptr<Qmp> qmp_;
+  BootTimings timings_;
+};
+
+// All three forked before the first is waited for.
+struct StartingParts {
+  std::vector<JailStart> starts;
+  std::vector<std::string> names;
+};
+
+Result<StartingParts> begin_parts(const MachineConfig& config, const MachineWires& wires) {
+  const pid_t monitor = ::getpid();
+  if (config.jail) TRY(lend_socket_dir(config.socket_dir, vsock_uid(monitor)));
+  // QEMU first, since its own start takes longest; it waits for the backends in their sockets.
+  std::vector<JailSpec> specs;
+  specs.push_back(TRY(qemu_part(config, wires, monitor)));
+  specs.push_back(TRY(virtiofsd_part(config, wires)));
+  specs.push_back(TRY(vsock_part(config, wires, monitor)));
+  StartingParts starting;
+  for (const JailSpec& spec : specs) {
+    auto start = TRY(JailStart::begin(spec));
+    starting.starts.push_back(std::move(start));
+    starting.names.push_back(spec.name);
+  }
+  return starting;
+}
+
+Task<void> finish_parts(StartingParts starting, std::shared_ptr<MachineState> state) {
+  for (std::size_t i = 0; i < starting.starts.size(); ++i) {
+    auto finished = co_await std::move(starting.starts[i]).finish();
+    auto child = CO_TRY(std::move(finished));
+    state->add_part(starting.names[i], std::move(child));
+  }
+  co_return Result<void>{};
+}
+
+std::string describe(const MachineEnd& end) {
+  if (WIFSIGNALED(end.wait_status)) {
+    return fmt::format("{} was killed by signal {}", end.part, WTERMSIG(end.wait_status));
+  }
+  return fmt::format("{} exited with status {}", end.part, WEXITSTATUS(end.wait_status));
+}
+
+// Says which parts had gone by themselves and what they printed.
+Task<Error> explain(Error error, std::shared_ptr<MachineState> state) {
+  for (const auto& part : state->parts) {
+    if (const auto status = part->child.poll_end()) {
+      error.message += "; " + describe({part->name, *status});
+    }
+  }
+  state->end_all();
+  if (state->listens()) (void)co_await state->errors_drained.wait_for(kDrainPatience);
+  std::string tail = state->tail.text();
+  std::replace(tail.begin(), tail.end(), '\n', ' ');
+  if (!tail.empty()) error.message += fmt::format("; last words: {}", tail);
+  co_return error;
+}
+
+Task<std::unique_ptr<Machine>> boot(const MachineConfig& config, MachineWires wires,
+                                    std::shared_ptr<MachineState> state) {
+  const auto begin = Clock::now();
+  auto starting = CO_TRY(begin_parts(config, wires));
+  auto finished = co_await finish_parts(std::move(starting), state);
+  CO_TRY(std::move(finished));
+  BootTimings timings;
+  timings.backends_ready_ms = since(begin);
+  UniqueFd qmp_socket = std::move(wires.qmp_ours);
+  state->listen(std::move(wires.console_ours), std::move(wires.errors_ours));
+  // From here on a part that dies closes its sockets.
+  wires = MachineWires{};
+  auto connected = co_await Qmp::connect(std::move(qmp_socket), config.boot_timeout);
+  auto qmp = CO_TRY(std::move(connected), "start QEMU");
+  timings.qemu_ready_ms = since(begin);
+  co_return std::make_unique<RunningMachine>(std::move(state), std::move(qmp), timings);
+}
+
+}  // namespace
+
+Task<std::unique_ptr<Machine>> Machine::create(MachineConfig config) {
+  auto directory = CO_TRY(sys::open_at(config.socket_dir, ".", O_RDONLY | O_DIRECTORY),
+                          "open the socket directory");
+  auto wires = CO_TRY(make_wires(config));
+  auto state =
+      std::make_shared<MachineState>(co_await asio::this_coro::executor, std::move(directory));
+  auto machine = co_await boot(config, std::move(wires), state);
+  if (machine) co_return std::move(*machine);
+  auto explained = co_await explain(std::move(machine).error(), state);
+  co_return std::unexpected(std::move(*explained));
+}
+
+}  // namespace agentvm::vmm

@@ -1,0 +1,69 @@
+#include "vmm/machine_state.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include "vmm/machine_parts.h"
+
+namespace agentvm::vmm {
+
+MachineState::MachineState(const asio::any_io_executor& executor, UniqueFd directory)
+    : first_end(executor),
+      errors_drained(executor),
+      executor_(executor),
+      directory_(std::move(directory)) {}
+
+MachineState::~MachineState() {
+  end_all();
+}
+
+void MachineState::add_part(std::string name, Child child) {
+  parts.push_back(std::make_shared<MachinePart>(executor_, std::move(name), std::move(child)));
+  spawn<void>(executor_, watch(shared_from_this(), parts.back()));
+}
+
+void MachineState::listen(UniqueFd console, UniqueFd errors) {
+  listens_ = true;
+  spawn<void>(executor_, drain(shared_from_this(), std::move(console), false));
+  spawn<void>(executor_, drain(shared_from_this(), std::move(errors), true));
+}
+
+void MachineState::end_all() {
+  for (const auto& part : parts) part->child.kill();
+  for (const auto& part : parts) {
+    if (const auto status = part->child.wait_killed()) note_end(*part, *status);
+  }
+  if (!directory_) return;
+  (void)::unlinkat(directory_.get(), kVsockSocket, 0);
+  directory_.reset();
+}
+
+void MachineState::note_end(MachinePart& part, int wait_status) {
+  if (!end) end = MachineEnd{part.name, wait_status};
+  part.ended.set();
+  first_end.set();
+}
+
+Task<void> MachineState::watch(std::shared_ptr<MachineState> self,
+                               std::shared_ptr<MachinePart> part) {
+  auto ended = co_await part->child.wait();
+  if (ended) self->note_end(*part, *ended);
+  co_return Result<void>{};
+}
+
+Task<void> MachineState::drain(std::shared_ptr<MachineState> self, UniqueFd fd, bool errors) {
+  asio::posix::stream_descriptor stream(self->executor_, fd.release());
+  std::array<char, 4096> chunk;
+  for (;;) {
+    auto [code, n] = co_await stream.async_read_some(asio::buffer(chunk), use_result);
+    if (code) break;
+    self->tail.add(std::string_view(chunk.data(), n));
+  }
+  if (errors) self->errors_drained.set();
+  co_return Result<void>{};
+}
+
+}  // namespace agentvm::vmm

@@ -1,0 +1,60 @@
+// What the coroutines of a running machine share: its processes, their ends, what they print.
+// The coroutines keep it alive; end_all() makes each of them come to its end.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "oci/base/async.h"
+#include "oci/base/unique_fd.h"
+#include "vmm/child.h"
+#include "vmm/console.h"
+#include "vmm/machine.h"
+
+namespace agentvm::vmm {
+
+struct MachinePart {
+  MachinePart(const asio::any_io_executor& executor, std::string part_name, Child part_child)
+      : name(std::move(part_name)), child(std::move(part_child)), ended(executor) {}
+  std::string name;
+  Child child;
+  Event ended;
+};
+
+class MachineState : public std::enable_shared_from_this<MachineState> {
+ public:
+  // `directory` holds "vsock.sock", which goes with the machine.
+  MachineState(const asio::any_io_executor& executor, UniqueFd directory);
+  MachineState(const MachineState&) = delete;
+  MachineState& operator=(const MachineState&) = delete;
+  ~MachineState();
+
+  // Watches it from now on.
+  void add_part(std::string name, Child child);
+  // Whether there is anything to wait errors_drained for.
+  [[nodiscard]] bool listens() const { return listens_; }
+  // Reads the guest's console and what the parts print into the tail, to their end.
+  void listen(UniqueFd console, UniqueFd errors);
+
+  // Kills and reaps what still runs, all at once, and removes the socket. Idempotent.
+  void end_all();
+
+  std::vector<std::shared_ptr<MachinePart>> parts;  // QEMU is the first
+  Event first_end;
+  std::optional<MachineEnd> end;  // of the part that ended first
+  Event errors_drained;
+  ConsoleTail tail;
+
+ private:
+  static Task<void> watch(std::shared_ptr<MachineState> self, std::shared_ptr<MachinePart> part);
+  static Task<void> drain(std::shared_ptr<MachineState> self, UniqueFd fd, bool errors);
+  void note_end(MachinePart& part, int wait_status);
+
+  asio::any_io_executor executor_;
+  UniqueFd directory_;
+  bool listens_ = false;
+};
+
+}  // namespace agentvm::vmm

@@ -1,0 +1,50 @@
+// A machine as QEMU's command line: a pure function of its description.
+// Why the machine looks like this: docs/decisions/0001-qemu-machine.md.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "vmm/accelerator.h"
+
+namespace agentvm::vmm {
+
+// The file descriptors are numbers in QEMU's own table, inherited and connected.
+struct QemuFds {
+  int qmp = -1;
+  int console = -1;
+  int vsock = -1;   // vhost-user
+  int shared = -1;  // vhost-user; -1: no virtiofs device
+  friend bool operator==(const QemuFds&, const QemuFds&) = default;
+};
+
+struct QemuDescription {
+  std::string program;  // argv[0]
+  Accelerator accelerator = Accelerator::tcg;
+  std::uint32_t vcpus = 1;
+  std::uint64_t memory_mib = 512;
+  std::string kernel;     // as QEMU sees it
+  std::string initramfs;  // as QEMU sees it
+  std::string command_line;
+  QemuFds fds;
+  std::uint32_t hotplug_ports = 0;  // PCIe root ports "hotplug0"…, for device_add
+  friend bool operator==(const QemuDescription&, const QemuDescription&) = default;
+};
+
+// The tag under which the guest mounts the shared directory.
+inline constexpr const char* kSharedTag = "shared";
+
+[[nodiscard]] std::vector<std::string> qemu_argv(const QemuDescription& description);
+
+struct CommandLineDescription {
+  Accelerator accelerator = Accelerator::tcg;
+  std::uint64_t tsc_khz = 0;  // of the host; 0: unknown
+  std::string extra;          // appended: the last of two equal parameters wins
+  friend bool operator==(const CommandLineDescription&, const CommandLineDescription&) = default;
+};
+
+// The guest kernel's parameters.
+[[nodiscard]] std::string kernel_command_line(const CommandLineDescription& description);
+
+}  // namespace agentvm::vmm
