@@ -25,7 +25,18 @@ int wait_status_of(const siginfo_t& info) {
 Child::Child(Child&& other) noexcept
     : pid_(std::exchange(other.pid_, 0)), pidfd_(std::move(other.pidfd_)), end_(other.end_) {}
 
-Child::~Child() {
+Child& Child::operator=(Child&& other) noexcept {
+  if (this == &other) return *this;
+  end_now();
+  pid_ = std::exchange(other.pid_, 0);
+  pidfd_ = std::move(other.pidfd_);
+  end_ = other.end_;
+  return *this;
+}
+
+Child::~Child() { end_now(); }
+
+void Child::end_now() {
   if (!pidfd_ || end_) return;
   kill();
   (void)wait_killed();

@@ -16,7 +16,7 @@ class Child {
   // `pid` is a child of the calling process that nobody else reaps, `pidfd` names it.
   Child(pid_t pid, UniqueFd pidfd) : pid_(pid), pidfd_(std::move(pidfd)) {}
   Child(Child&& other) noexcept;
-  Child& operator=(Child&&) = delete;
+  Child& operator=(Child&& other) noexcept;
   // SIGKILL, and waits for the end. A process that the kernel does not let go within ten seconds
   // (a dead network file system) is left as it is, killed: init or our own exit takes it.
   ~Child();
@@ -33,6 +33,7 @@ class Child {
   [[nodiscard]] Task<int> wait();
 
  private:
+  void end_now();
   pid_t pid_;
   UniqueFd pidfd_;
   std::optional<int> end_;

@@ -50,8 +50,8 @@ struct Report {
 
 // kvm_cpuid2 with room for its entries.
 struct CpuidTable {
-  alignas(kvm_cpuid2) std::byte bytes[sizeof(kvm_cpuid2) +
-                                      kMostCpuidEntries * sizeof(kvm_cpuid_entry2)];
+  alignas(kvm_cpuid2)
+      std::byte bytes[sizeof(kvm_cpuid2) + kMostCpuidEntries * sizeof(kvm_cpuid_entry2)];
 };
 
 kvm_segment make_segment(std::uint16_t selector, std::uint8_t type, bool code) {

@@ -18,6 +18,7 @@
 #include "runtime/host_cgroup.h"
 #include "runtime/host_limits.h"
 #include "runtime/monitor/spawn.h"
+#include "runtime/session/guest_link.h"
 #include "runtime/session/process_streams.h"
 #include "runtime/vm_host.h"
 
@@ -206,8 +207,8 @@ Result<CreatedContainer> create_container(const Engine& engine, const CreateRequ
   auto dir = TRY(root.create(record));
   plan.dir = &dir;
   Result<void> up = attach_terminal(plan, request);
-  if (up && ::mkdirat(dir.fd(), "shared", 0700) != 0) {
-    up = fail_errno(errno, "mkdir the shared directory");
+  for (const char* name : {"shared", kVsockDirectory}) {
+    if (up && ::mkdirat(dir.fd(), name, 0700) != 0) up = fail_errno(errno, "make the state");
   }
   if (up) up = bring_up(engine, plan, dir, record);
   if (!up) {

@@ -58,8 +58,11 @@ Result<std::string> read_exactly(int fd, std::size_t n) {
   for (std::size_t at = 0; at < n;) {
     const ssize_t got = ::recv(fd, bytes.data() + at, n - at, 0);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(errno, "read from the monitor's channel");
-    if (got == 0) return std::string();
+    // A peer that died with something unread resets the connection: an end like any other.
+    if (got < 0 && errno != ECONNRESET) {
+      return fail_errno(errno, "read from the monitor's channel");
+    }
+    if (got <= 0) return std::string();
     at += static_cast<std::size_t>(got);
   }
   return bytes;

@@ -55,7 +55,8 @@ Result<std::unique_ptr<ControlServer>> ControlServer::create(const asio::any_io_
           if (connection) (void)co_await serve(held->start, Channel(std::move(connection)));
         }
       }(state),
-      asio::bind_cancellation_slot(state->stop.slot(), asio::detached));
+      // The signal must outlive the coroutine that it cancels.
+      asio::bind_cancellation_slot(state->stop.slot(), [state](const std::exception_ptr&) {}));
   return std::unique_ptr<ControlServer>(new ControlServer(std::move(state)));
 }
 

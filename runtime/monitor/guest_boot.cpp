@@ -1,5 +1,6 @@
 #include "runtime/monitor/guest_boot.h"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@ namespace agentvm::runtime {
 
 namespace {
 
-vmm::MachineConfig machine_config(const MonitorPlan& plan) {
+vmm::MachineConfig machine_config(const MonitorPlan& plan, int socket_dir) {
   vmm::MachineConfig machine;
   machine.qemu = plan.programs.qemu;
   machine.virtiofsd = plan.programs.virtiofsd;
@@ -31,7 +32,8 @@ vmm::MachineConfig machine_config(const MonitorPlan& plan) {
   machine.memory_mib = plan.size.memory_mib;
   machine.tsc_khz = plan.tsc_khz;
   machine.shared_dir = plan.dir->path() + "/shared";
-  machine.socket_dir = plan.dir->fd();
+  machine.socket_dir = socket_dir;
+  machine.kvm_device = plan.config.vm.kvm_device;
   machine.boot_timeout = plan.config.vm.boot_timeout;
   machine.jail = plan.config.security.jail == JailChoice::on;
   return machine;
@@ -48,14 +50,16 @@ std::string with_console(std::string sentence, const vmm::Machine& machine) {
 Task<UniqueFd> accept_agent(int listener, vmm::Machine& machine,
                             std::chrono::milliseconds timeout) {
   auto executor = co_await asio::this_coro::executor;
+  // The signals live as long as the coroutines that they cancel, which end a little later.
   struct Race {
     explicit Race(const asio::any_io_executor& on) : over(on) {}
     Event over;
     bool connected = false;
     std::optional<vmm::MachineEnd> end;
+    asio::cancellation_signal stop_listening;
+    asio::cancellation_signal stop_watching;
   };
   auto race = std::make_shared<Race>(executor);
-  asio::cancellation_signal stop;
   asio::co_spawn(
       executor,
       [](std::shared_ptr<Race> r, int fd) -> asio::awaitable<void> {
@@ -63,8 +67,8 @@ Task<UniqueFd> accept_agent(int listener, vmm::Machine& machine,
         r->connected = readable.has_value();
         r->over.set();
       }(race, listener),
-      asio::bind_cancellation_slot(stop.slot(), asio::detached));
-  asio::cancellation_signal stop_watch;
+      asio::bind_cancellation_slot(race->stop_listening.slot(),
+                                   [race](const std::exception_ptr&) {}));
   asio::co_spawn(
       executor,
       [](std::shared_ptr<Race> r, vmm::Machine& watched) -> asio::awaitable<void> {
@@ -72,10 +76,11 @@ Task<UniqueFd> accept_agent(int listener, vmm::Machine& machine,
         if (end) r->end = *end;
         r->over.set();
       }(race, machine),
-      asio::bind_cancellation_slot(stop_watch.slot(), asio::detached));
+      asio::bind_cancellation_slot(race->stop_watching.slot(),
+                                   [race](const std::exception_ptr&) {}));
   const bool in_time = co_await race->over.wait_for(timeout);
-  stop.emit(asio::cancellation_type::all);
-  stop_watch.emit(asio::cancellation_type::all);
+  race->stop_listening.emit(asio::cancellation_type::all);
+  race->stop_watching.emit(asio::cancellation_type::all);
   if (race->end) co_return fail(ErrorKind::unavailable, describe_end(machine, *race->end));
   if (!in_time || !race->connected) {
     co_return fail(ErrorKind::unavailable,
@@ -124,16 +129,21 @@ std::string describe_end(const vmm::Machine& machine, const vmm::MachineEnd& end
 
 Task<Guest> boot_guest(const MonitorPlan& plan) {
   const std::string dial_in = fmt::format("{}_{}", kVsockSocket, rpc::kAgentPort);
-  auto listener = CO_TRY(sys::listen_unix_at(plan.dir->fd(), dial_in, 0600));
+  // By path, not beneath the state directory's descriptor: that belongs to the caller's mount
+  // namespace, and what is not in our own cannot be mounted into the backend's jail.
+  const auto sockets =
+      CO_TRY(sys::open_at(AT_FDCWD, plan.dir->path() + "/" + kVsockDirectory,
+                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  auto listener = CO_TRY(sys::listen_unix_at(sockets.get(), dial_in, 0600));
   Guest guest;
-  auto machine = co_await vmm::Machine::create(machine_config(plan));
+  auto machine = co_await vmm::Machine::create(machine_config(plan, sockets.get()));
   guest.machine = CO_TRY(std::move(machine), "start the VM");
   auto connection =
       co_await accept_agent(listener.get(), *guest.machine, plan.config.vm.boot_timeout);
   auto fd = CO_TRY(std::move(connection), "boot the VM");
   // One connection is the monitor's; nobody else may dial in.
   listener.reset();
-  (void)::unlinkat(plan.dir->fd(), dial_in.c_str(), 0);
+  (void)::unlinkat(sockets.get(), dial_in.c_str(), 0);
   auto executor = co_await asio::this_coro::executor;
   auto client = CO_TRY(rpc::Client::create(executor, std::move(fd)));
   guest.agent = std::make_shared<rpc::AgentClient>(std::move(client));

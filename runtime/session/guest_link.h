@@ -10,10 +10,14 @@
 
 namespace agentvm::runtime {
 
+inline constexpr const char* kVsockDirectory = "vsock";  // in the state directory
 inline constexpr const char* kVsockSocket = "vsock.sock";
 
-// The hybrid vsock of a container: the socket kVsockSocket in its state directory, which is
-// borrowed and outlives the link.
+// The sockets of a container's hybrid vsock: a directory of their own, since the backend, which
+// answers to the guest, may enter it and must not see the rest of the container's state.
+[[nodiscard]] Result<UniqueFd> open_vsock_directory(int state_dir);
+
+// The hybrid vsock of a container; its state directory is borrowed and outlives the link.
 struct GuestLink {
   int state_dir = -1;
   std::chrono::milliseconds timeout{30000};  // of connecting and of an ordinary request

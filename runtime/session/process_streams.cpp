@@ -80,7 +80,8 @@ struct ProcessStreams::State {
 namespace {
 
 Task<UniqueFd> open_stream(const GuestLink& link, std::uint64_t id) {
-  return rpc::open_guest_stream(link.state_dir, kVsockSocket, id, link.timeout);
+  const auto directory = CO_TRY(open_vsock_directory(link.state_dir));
+  co_return co_await rpc::open_guest_stream(directory.get(), kVsockSocket, id, link.timeout);
 }
 
 }  // namespace
@@ -152,7 +153,9 @@ void ProcessStreams::start() {
           (void)co_await rpc::relay(source, sink, {});
           (void)held;
         }(state, from.get(), to.get()),
-        asio::bind_cancellation_slot(state->stop_input.slot(), asio::detached));
+        // The signal must outlive the coroutine that it cancels.
+        asio::bind_cancellation_slot(state->stop_input.slot(),
+                                     [state](const std::exception_ptr&) {}));
   };
   if (state->terminal) {
     copy_input(state->host.terminal, state->terminal);

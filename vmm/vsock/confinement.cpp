@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <ctime>
 #include <memory>
 #include <vector>
 
@@ -110,6 +111,8 @@ Result<void> limit_resources() {
 }
 
 Result<void> restrict_system_calls() {
+  // The log's first time stamp would read the time zone's file.
+  ::tzset();
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail_errno(errno, "no new privileges");
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return fail_errno(errno, "forbid core dumps");
   const std::unique_ptr<void, void (*)(scmp_filter_ctx)> filter(
