@@ -3,7 +3,7 @@
 # shellcheck source=tests/setup/check.sh
 . "$(dirname "$0")/check.sh"
 
-build=$1 prefix=$2
+build=$(readlink -f "$1") prefix=$2
 
 test_install() {
   local file config=$scratch/stage/etc/agentvm/config.toml
