@@ -72,8 +72,8 @@ Result<void> drop_bounding(std::uint64_t keep) {
   for (cap_value_t capability = 0; capability < capability_count(); ++capability) {
     if (has(keep, capability)) continue;
     if (::cap_drop_bound(capability) != 0) {
-      return fail_errno(errno, fmt::format("drop {} from the bounding set",
-                                           name_of_capability(capability)));
+      return fail_errno(
+          errno, fmt::format("drop {} from the bounding set", name_of_capability(capability)));
     }
   }
   return {};

@@ -29,7 +29,7 @@ struct Entry {
   int from;
   int to;
   std::string name;
-  struct stat st {};
+  struct stat st{};
 };
 
 Result<void> take_owner(const Entry& entry) {
@@ -46,7 +46,8 @@ Result<void> take_owner(const Entry& entry) {
 
 Result<void> copy_file(const Entry& entry) {
   auto in = TRY(sys::open_at(entry.from, entry.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
-  auto out = TRY(sys::open_at(entry.to, entry.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
+  auto out =
+      TRY(sys::open_at(entry.to, entry.name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
   constexpr std::size_t kChunk = std::size_t{1} << 20;
   for (;;) {
     const ssize_t n = ::sendfile(out.get(), in.get(), nullptr, kChunk);

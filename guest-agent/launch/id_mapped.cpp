@@ -65,8 +65,7 @@ std::string id_map_text(const std::vector<oci::IdMapping>& mappings) {
 Result<void> write_id_maps(pid_t pid, const std::vector<oci::IdMapping>& uids,
                            const std::vector<oci::IdMapping>& gids) {
   if (uids.empty() || gids.empty()) {
-    return fail(ErrorKind::invalid_argument,
-                "a user namespace needs uidMappings and gidMappings");
+    return fail(ErrorKind::invalid_argument, "a user namespace needs uidMappings and gidMappings");
   }
   TRY(sys::write_file(fmt::format("/proc/{}/uid_map", pid), id_map_text(uids)), "uidMappings");
   TRY(sys::write_file(fmt::format("/proc/{}/gid_map", pid), id_map_text(gids)), "gidMappings");

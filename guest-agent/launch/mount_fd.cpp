@@ -89,7 +89,9 @@ constexpr std::array kAttributeFlags = std::to_array<AttributeFlag>({
 }  // namespace
 
 Result<UniqueFd> clone_tree(int dirfd, const std::string& path, bool recursive) {
-  unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_NO_AUTOMOUNT;
+  // With automounts: what lies on a file system of its own on the host is one of virtiofs's submounts
+  // here, and a clone of the directory below it would be covered by it at the next look.
+  unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
   if (recursive) flags |= AT_RECURSIVE;
   if (path.empty()) flags |= AT_EMPTY_PATH;
   const int fd = ::open_tree(dirfd, path.c_str(), flags);

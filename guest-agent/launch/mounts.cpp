@@ -34,11 +34,17 @@ struct Work {
 
 // In a procfs only what runc allows may be mounted on (LXCFS); anything else could make the masks
 // and read-only paths that follow apply to a false /proc (CVE-2019-19921, CVE-2023-27561).
-constexpr std::array kProcFiles = {
-    "/proc/cpuinfo"sv, "/proc/diskstats"sv, "/proc/meminfo"sv,
-    "/proc/stat"sv,    "/proc/swaps"sv,     "/proc/uptime"sv,
-    "/proc/loadavg"sv, "/proc/slabinfo"sv,  "/proc/net/dev"sv,
-    "/proc/sys/kernel/ns_last_pid"sv,       "/proc/sys/crypto/fips_enabled"sv};
+constexpr std::array kProcFiles = {"/proc/cpuinfo"sv,
+                                   "/proc/diskstats"sv,
+                                   "/proc/meminfo"sv,
+                                   "/proc/stat"sv,
+                                   "/proc/swaps"sv,
+                                   "/proc/uptime"sv,
+                                   "/proc/loadavg"sv,
+                                   "/proc/slabinfo"sv,
+                                   "/proc/net/dev"sv,
+                                   "/proc/sys/kernel/ns_last_pid"sv,
+                                   "/proc/sys/crypto/fips_enabled"sv};
 
 bool is_virtual(std::string_view type) {
   constexpr std::array kTypes = {"proc"sv,    "sysfs"sv,  "tmpfs"sv, "devpts"sv,
@@ -65,9 +71,9 @@ Result<void> find_place(Work& work) {
     // runc: an image must not lead these elsewhere by a symlink.
     const auto there = sys::open_in_root(root, clean, O_PATH | O_NOFOLLOW);
     if (there && !S_ISDIR(TRY(stat_of(there->get())).st_mode)) {
-      return fail(ErrorKind::invalid_argument,
-                  fmt::format("filesystem \"{}\" must be mounted on ordinary directory",
-                              work.mount.type));
+      return fail(
+          ErrorKind::invalid_argument,
+          fmt::format("filesystem \"{}\" must be mounted on ordinary directory", work.mount.type));
     }
   }
   work.place = TRY(make_place(root, clean, kind));
@@ -84,7 +90,8 @@ Result<void> check_proc(const Work& work) {
     const bool procfs = work.source ? filesystem_magic(work.source.get()) == PROC_SUPER_MAGIC
                                     : work.mount.type == "proc";
     if (procfs) return {};
-    return fail(ErrorKind::invalid_argument, "\"/proc\" cannot be mounted because it is not of type proc");
+    return fail(ErrorKind::invalid_argument,
+                "\"/proc\" cannot be mounted because it is not of type proc");
   }
   if (filesystem_magic(work.place.fd.get()) != PROC_SUPER_MAGIC) return {};
   if (std::ranges::find(kProcFiles, clean) != kProcFiles.end()) return {};

@@ -70,9 +70,9 @@ Result<void> check_container(const oci::Spec& spec) {
   if (!spec.root || spec.root->path.empty()) return refuse("root: a container needs one");
   if (!spec.process) return refuse("process: missing");
   if (!spec.linux_->mount_label.empty()) {
-    return refuse(fmt::format(
-        "linux.mountLabel: '{}' cannot be applied, the guest's kernel runs no SELinux",
-        spec.linux_->mount_label));
+    return refuse(
+        fmt::format("linux.mountLabel: '{}' cannot be applied, the guest's kernel runs no SELinux",
+                    spec.linux_->mount_label));
   }
   TRY(check_namespaces(spec));
   return check_process(*spec.process);

@@ -17,9 +17,9 @@ struct Rootfs {
   const oci::Spec& spec;
   const std::vector<DeviceNode>& nodes;
   Sources sources;
-  UniqueFd root{};                            // of the new root, from attach_root() on
-  UniqueFd scratch{};                         // the device nodes' tmpfs, below the new root
-  std::vector<UniqueFd> late_read_only{};     // mounts that become read-only last
+  UniqueFd root{};                         // of the new root, from attach_root() on
+  UniqueFd scratch{};                      // the device nodes' tmpfs, below the new root
+  std::vector<UniqueFd> late_read_only{};  // mounts that become read-only last
 };
 
 // Cuts the namespace off the guest's: what is mounted here stays here.

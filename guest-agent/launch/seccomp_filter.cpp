@@ -159,7 +159,8 @@ Result<unsigned> flags_of(const oci::Seccomp& seccomp) {
 }
 
 bool is_error(std::uint32_t action) {
-  return (action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO && action != SCMP_ACT_ERRNO(ENOSYS);
+  return (action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO &&
+         action != SCMP_ACT_ERRNO(ENOSYS);
 }
 
 }  // namespace

@@ -157,9 +157,8 @@ Result<void> run_hook(const oci::Hook& hook, int state_fd) {
   if (!in_time) running.kill();
   const int status = running.finish();
   if (!in_time) {
-    return fail(ErrorKind::unavailable,
-                fmt::format("hook ran past specified timeout of {} s, {}", *hook.timeout_s,
-                            running.streams()));
+    return fail(ErrorKind::unavailable, fmt::format("hook ran past specified timeout of {} s, {}",
+                                                    *hook.timeout_s, running.streams()));
   }
   if (status == 0) return {};
   return fail(ErrorKind::unavailable,

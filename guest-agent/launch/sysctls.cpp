@@ -39,8 +39,7 @@ Result<void> write_sysctl(int proc, const std::string& name, const std::string& 
   how.flags = O_WRONLY | O_CLOEXEC;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV;
   const std::string file = "sys/" + file_of(name);
-  const UniqueFd fd(
-      static_cast<int>(::syscall(SYS_openat2, proc, file.c_str(), &how, sizeof how)));
+  const UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, proc, file.c_str(), &how, sizeof how)));
   if (!fd) return fail_errno(errno, fmt::format("open '/proc/{}'", file));
   if (::write(fd.get(), value.data(), value.size()) < 0) {
     return fail_errno(errno, fmt::format("write '{}' to '/proc/{}'", value, file));

@@ -24,7 +24,8 @@ Result<Terminal> open_terminal(int root_fd, const std::optional<oci::ConsoleSize
   if (filesystem_magic(looked.get()) != DEVPTS_SUPER_MAGIC || st.st_rdev != ::makedev(5, 2)) {
     return fail(ErrorKind::invalid_argument, "'/dev/pts' is not a devpts");
   }
-  terminal.master = TRY(sys::open_in_root(root_fd, "/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW));
+  terminal.master =
+      TRY(sys::open_in_root(root_fd, "/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NOFOLLOW));
   struct stat opened{};
   if (::fstat(terminal.master.get(), &opened) != 0 || opened.st_dev != st.st_dev ||
       opened.st_ino != st.st_ino) {
@@ -34,8 +35,7 @@ Result<Terminal> open_terminal(int root_fd, const std::optional<oci::ConsoleSize
   if (::ioctl(terminal.master.get(), TIOCSPTLCK, &unlock) != 0) {
     return fail_errno(errno, "unlock the pty");
   }
-  terminal.slave.reset(
-      ::ioctl(terminal.master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  terminal.slave.reset(::ioctl(terminal.master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
   if (!terminal.slave) return fail_errno(errno, "open the pty");
   if (size) {
     winsize window{};

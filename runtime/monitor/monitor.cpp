@@ -126,7 +126,8 @@ void Life::record_exit(const InitExit& how) {
 }
 
 asio::awaitable<InitExit> Life::run() {
-  auto exit = co_await wait_process(*guest_.agent, {plan_.dir->id(), ""}, *streams_);
+  const GuestProcessId init{plan_.dir->id(), ""};
+  auto exit = co_await wait_process(*guest_.agent, init, *streams_);
   InitExit how = kKilled;
   if (exit) {
     how = *exit;

@@ -137,7 +137,9 @@ void ProcessStreams::start() {
            UniqueFd& sink) -> asio::awaitable<void> {
           // An error means that a side went away: the stream is over either way, and closing the
           // connection tells the guest.
-          (void)co_await rpc::relay(source.get(), sink.get(), {});
+          // Named: g++ 12 destroys a braced argument of a coroutine twice.
+          rpc::RelayOptions options;
+          (void)co_await rpc::relay(source.get(), sink.get(), std::move(options));
           // Not close(2): the input relay of a terminal uses the same descriptor.
           (void)::shutdown(source.get(), SHUT_RDWR);
           if (&sink != &held->host.terminal) sink.reset();
@@ -150,7 +152,8 @@ void ProcessStreams::start() {
         state->executor,
         [](std::shared_ptr<ProcessStreams::State> held, int source,
            int sink) -> asio::awaitable<void> {
-          (void)co_await rpc::relay(source, sink, {});
+          rpc::RelayOptions options;
+          (void)co_await rpc::relay(source, sink, std::move(options));
           (void)held;
         }(state, from.get(), to.get()),
         // The signal must outlive the coroutine that it cancels.

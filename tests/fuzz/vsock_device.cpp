@@ -81,8 +81,7 @@ class World final : MuxerOwner {
         return write_memory(input);
       case 2:
         muxer_.schedule();
-        (void)io_.poll();
-        return;
+        return turn();
       case 3:
         return connect(what);
       case 4:
@@ -101,8 +100,7 @@ class World final : MuxerOwner {
   // After everything: all clients leave, the guest is forgotten, nothing may be waiting.
   void end() {
     clients_.clear();
-    (void)io_.poll();
-    if (io_.stopped()) io_.restart();
+    turn();
   }
 
  private:
@@ -118,6 +116,11 @@ class World final : MuxerOwner {
             {.descriptors = base_ + at, .available = base_ + at + 256, .used = base_ + at + 320},
             kSize, 0, true, direction),
         -1};
+  }
+
+  void turn() {
+    if (io_.stopped()) io_.restart();
+    (void)io_.poll();
   }
 
   void write_memory(std::span<const std::uint8_t>& input) {

@@ -121,9 +121,7 @@ TEST_F(AgentTest, AConnectionsEndKillsWhatItStarted) {
   EXPECT_EQ(read_to_end(out), "");
   EXPECT_EQ(signal("web", "", 0), "sent") << "init belongs to another connection";
   // And init's owner: the whole container.
-  const std::string events = root_ + "/containers/web";
-  auto third = connect();
-  agent_ = std::move(third);
+  agent_ = connect();
   EXPECT_EQ(wait("web"), "signal 9");
 }
 
@@ -200,6 +198,17 @@ TEST_F(AgentTest, ATerminalTalksBothWaysAndHasASize) {
   ASSERT_TRUE(sys::write_all(terminal.get(), "words\n").has_value());
   EXPECT_EQ(read_to_end(terminal), "words\r\ngot words\r\n33 99\r\n");
   EXPECT_EQ(wait("tty"), "exit 0");
+}
+
+TEST_F(AgentTest, NothingOfTheAgentsRootIsReachable) {
+  ASSERT_TRUE(configure().has_value());
+  const UniqueFd out = open_stream(5);
+  ASSERT_TRUE(
+      create("web", spec({"/bin/sh", "-c", "cd /..; echo *; busybox wc -l < /proc/self/mountinfo"}),
+             output_to(5))
+          .has_value());
+  ASSERT_TRUE(start("web").has_value());
+  EXPECT_EQ(read_to_end(out), "bin dev proc tmp\n4\n");
 }
 
 TEST_F(AgentTest, ShutdownEndsTheAgentAndItsContainers) {

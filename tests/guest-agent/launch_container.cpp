@@ -42,9 +42,10 @@ std::string cgroup2_mount() {
 }
 
 const std::vector<std::string> kCapabilities = {
-    "CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_FSETID",   "CAP_FOWNER", "CAP_MKNOD",
-    "CAP_NET_RAW", "CAP_SETGID",       "CAP_SETUID",   "CAP_SETFCAP", "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE"};
+    "CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
+    "CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
+    "CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
+    "CAP_KILL",    "CAP_AUDIT_WRITE"};
 
 oci::Spec docker_like_spec(const std::string& root) {
   oci::Spec spec;
@@ -63,13 +64,17 @@ oci::Spec docker_like_spec(const std::string& root) {
       {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}, {}, {}},
       {"/sys/fs/cgroup", "cgroup", "cgroup", {"ro", "nosuid", "noexec", "nodev"}, {}, {}},
       {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}, {}, {}},
-      {"/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}, {}, {}},
+      {"/dev/shm",
+       "tmpfs",
+       "shm",
+       {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"},
+       {},
+       {}},
   };
   oci::Process process;
   process.cwd = "/";
   process.env = {"PATH=/usr/local/sbin:/bin"};
-  process.capabilities =
-      oci::Capabilities{kCapabilities, kCapabilities, {}, kCapabilities, {}};
+  process.capabilities = oci::Capabilities{kCapabilities, kCapabilities, {}, kCapabilities, {}};
   spec.process = process;
   oci::Linux& linux_part = spec.linux_.emplace();
   using enum oci::NamespaceType;
@@ -88,10 +93,11 @@ void make_root(const std::string& root) {
   }
   fs::copy_file("/bin/busybox", root + "/bin/busybox");
   for (const char* applet :
-       {"sh", "cat", "echo", "ls", "id", "grep", "mount", "umount", "stat", "hostname", "sleep",
-        "stty", "tty", "touch", "mkdir", "readlink", "true", "kill", "dd", "awk", "head", "tail",
-        "chown", "nice", "date", "mknod", "test", "chmod", "env", "pwd", "rm", "od", "wc", "sort",
-        "ionice", "setsid", "ln", "mv"}) {
+       {"sh",   "cat",      "echo",   "ls",     "id",   "grep",  "mount", "umount",
+        "stat", "hostname", "sleep",  "stty",   "tty",  "touch", "mkdir", "readlink",
+        "true", "kill",     "dd",     "awk",    "head", "tail",  "chown", "nice",
+        "date", "mknod",    "test",   "chmod",  "env",  "pwd",   "rm",    "od",
+        "wc",   "sort",     "ionice", "setsid", "ln",   "mv"}) {
     fs::create_symlink("busybox", root + "/bin/" + applet);
   }
 }
@@ -146,8 +152,8 @@ bool LaunchContainer::exists(const std::string& path) const {
 
 oci::Mount& LaunchContainer::add_mount(std::string type, std::string source,
                                        std::string destination, std::vector<std::string> options) {
-  spec.mounts.push_back({std::move(destination), std::move(type), std::move(source),
-                         std::move(options), {}, {}});
+  spec.mounts.push_back(
+      {std::move(destination), std::move(type), std::move(source), std::move(options), {}, {}});
   return spec.mounts.back();
 }
 

@@ -63,8 +63,9 @@ TEST(OutputPump, FinishEndsAlsoWhenSomebodyWritesForEver) {
   asio::io_context io;
   Ends ends = make_ends(io);
   ::signal(SIGPIPE, SIG_IGN);
+  const std::string chunk(4096, 'y');
+  ASSERT_TRUE(sys::write_all(ends.writer.get(), chunk).has_value());
   std::thread flood([&] {
-    const std::string chunk(4096, 'y');
     while (sys::write_all(ends.writer.get(), chunk).has_value()) {
     }
   });

@@ -7,16 +7,20 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <fstream>
 #include <functional>
 #include <string>
 
 #include "guest-agent/cgroup.h"
+#include "guest-agent/cgroup_events.h"
 #include "guest-agent/cgroup_files.h"
 #include "oci/base/sys.h"
 
 namespace agentvm::guest {
+
+inline constexpr std::chrono::milliseconds kPatience{10000};
 
 // The first cgroup2 mount of this host; empty without one.
 inline std::string cgroup2_mount() {
@@ -48,6 +52,9 @@ class CgroupTest : public testing::Test {
     (void)sys::write_file(root_ + "/cgroup.kill", "1");
     while (::waitpid(-1, nullptr, 0) > 0) {
     }
+    // Children of an agent that is gone are somebody else's to reap.
+    asio::io_context io;
+    (void)run_to_end(io, wait_for_cgroup_event(root_, "populated", false, kPatience));
     auto directories = cgroup_directories(root_);
     ASSERT_TRUE(directories.has_value());
     std::ranges::reverse(*directories);

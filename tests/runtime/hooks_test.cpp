@@ -99,6 +99,16 @@ TEST_F(HooksTest, AreKilledWithTheirWholeGroupAtTheirTimeout) {
   }
 }
 
+TEST_F(HooksTest, CannotEscapeTheirTimeoutByLeavingTheirGroup) {
+  // perl is essential on Debian; a shell has no setpgid(2).
+  if (!std::filesystem::exists("/usr/bin/perl")) GTEST_SKIP() << "needs perl";
+  oci::Hook hook;
+  hook.path = "/usr/bin/perl";
+  hook.args = {"perl", "-e", "setpgrp(0, getpgrp(getppid)) or die; sleep 1000"};
+  hook.timeout_s = 1;
+  EXPECT_THAT(error_of({hook}), HasSubstr("hook ran past specified timeout of 1 s"));
+}
+
 TEST_F(HooksTest, MayLeaveADaemonBehindThatHoldsTheirOutput) {
   EXPECT_EQ(error_of({script("a", "/bin/sleep 1000 &\necho $! > " + (temp_ / "pid"))}), "no error");
   const pid_t daemon = std::stoi(read(temp_ / "pid"));

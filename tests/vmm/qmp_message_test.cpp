@@ -56,7 +56,9 @@ TEST(ParseQmpMessage, RefusesEverythingElse) {
                            R"({"error": {}})", R"({"return": {"status": 4}, "id": 1})"}) {
     const auto message = parse_qmp_message(line);
     EXPECT_FALSE(message) << line;
-    if (!message) EXPECT_EQ(message.error().kind, ErrorKind::invalid_argument) << line;
+    if (!message) {
+      EXPECT_EQ(message.error().kind, ErrorKind::invalid_argument) << line;
+    }
   }
 }
 

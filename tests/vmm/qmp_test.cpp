@@ -97,7 +97,9 @@ Task<void> talk_to_qemu() {
   // QEMU is gone: every later call says so.
   auto late = co_await (*qmp)->stop(kPatience);
   EXPECT_FALSE(late);
-  if (!late) EXPECT_EQ(late.error().text(), "stop: QEMU's control socket was closed by QEMU");
+  if (!late) {
+    EXPECT_EQ(late.error().text(), "stop: QEMU's control socket was closed by QEMU");
+  }
   co_return Result<void>{};
 }
 

@@ -135,10 +135,10 @@ void Device::on_driver_restarted() {
 }
 
 void Device::on_broken_ring(std::string_view ring, std::string_view fault) {
-  session_.condemn_rings();
   if (++faults_ <= kMaxFaultLines) {
     log::error("the guest broke the {} ring: {}; the device is stopped", ring, fault);
   }
+  session_.condemn_rings();
 }
 
 void Device::on_fewer_waiting() {

@@ -23,7 +23,7 @@ namespace agentvm::vmm::vsock::testing {
 
 namespace {
 
-constexpr int kPatienceMs = 20000;
+constexpr int kPatienceMs = 10000;
 
 sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};

@@ -13,7 +13,7 @@ namespace agentvm::vmm::vsock::testing {
 
 namespace {
 
-constexpr int kPatienceMs = 20000;
+constexpr int kPatienceMs = 10000;
 
 template <class T>
 void put(std::vector<std::byte>& out, T value) {

@@ -96,6 +96,7 @@ GuestDriver::GuestDriver(FrontEnd& front_end, bool event_index)
       event_index_(event_index) {}
 
 void GuestDriver::start_without_buffers() {
+  for (const DriverRing* const ring : {&rx, &tx}) (void)front_end_.stop_ring(ring->index());
   rx.clear();
   tx.clear();
   given_ = 0;

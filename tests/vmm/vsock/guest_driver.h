@@ -66,7 +66,7 @@ class GuestDriver {
  public:
   explicit GuestDriver(FrontEnd& front_end, bool event_index = true);
 
-  // Sets both rings up from nothing and gives all receive buffers.
+  // Resets the device, sets both rings up from nothing and gives all receive buffers.
   void start();
   // As start(), but without receive buffers.
   void start_without_buffers();

@@ -21,7 +21,7 @@ class HostilePacket : public VsockTest {
 
   // The connection is reset, the client closed, another connection not touched.
   void expect_reset(const PacketHeader& bad, std::string_view payload = {}) {
-    const Pair bystander = connect_from_host(11);
+    Pair bystander = connect_from_host(11);
     const Pair victim = connect_from_host(12);
     PacketHeader header = bad;
     header.src_port = victim.guest.guest_port;
@@ -33,6 +33,7 @@ class HostilePacket : public VsockTest {
     EXPECT_TRUE(at_end(victim.client.get()));
     send(bystander.guest, Op::rw, "fine");
     EXPECT_EQ(read_up_to(bystander.client.get(), 4), "fine");
+    finish(bystander);
   }
 
   GuestEnd nobody{.guest_port = 60, .host_port = 61};
@@ -195,7 +196,6 @@ TEST_F(HostilePacket, AnEmptyOneIsNothing) {
 // A guest that provokes answers and takes none: its packets stay where they are.
 TEST_F(HostilePacket, InAFloodStopsTheGuestAndNotTheDevice) {
   driver.start_without_buffers();
-  qemu.enable_ring(kRxQueue, true);
   // 64 answers are owed, and as many packets as the ring has room for.
   for (std::uint32_t i = 0; i < 64 + kSlots; ++i) driver.send(Op::rw, 1000 + i, 1);
   driver.give_buffers(kSlots);

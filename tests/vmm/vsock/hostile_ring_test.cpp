@@ -33,8 +33,6 @@ class HostileRing : public VsockTest {
   }
 
   void restart() {
-    (void)qemu.stop_ring(kRxQueue);
-    (void)qemu.stop_ring(kTxQueue);
     driver.fwd_cnt = 0;
     driver.start();
   }
@@ -110,8 +108,6 @@ TEST_F(HostileRing, WithAReadOnlyReceiveBufferStopsTheDevice) {
 
 TEST_F(HostileRing, WithAReceiveBufferForNoPayloadStopsTheDevice) {
   for (const std::uint32_t length : {0U, 43U, 44U}) {
-    (void)qemu.stop_ring(kRxQueue);
-    (void)qemu.stop_ring(kTxQueue);
     driver.start_without_buffers();
     driver.rx.set_descriptor(0, {.address = kBuffer, .length = length, .flags = kDescWrite});
     driver.rx.make_available(0);

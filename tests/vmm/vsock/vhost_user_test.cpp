@@ -221,7 +221,6 @@ TEST_F(Qemu, MovesTheMemoryUnderRunningRings) {
 
 TEST_F(Qemu, TakesTheMemoryAwayAndTheRingsStop) {
   boot();
-  const UniqueFd client = backend.connect_client(8);
   EXPECT_EQ(qemu.set_memory({kGoodRegion}), 1U);
   qemu.kick(kTxQueue);
   qemu.kick(kRxQueue);

@@ -68,11 +68,19 @@ class VsockTest : public ::testing::Test {
     return bytes;
   }
 
+  // The client leaves, the guest hears of it and lets go.
+  void finish(Pair& pair) {
+    pair.client.reset();
+    EXPECT_EQ(driver.receive().header.op, Op::shutdown);
+    send(pair.guest, Op::rst);
+  }
+
   // Still in service: a connection can be made and carries a byte.
   void expect_service() {
-    const Pair pair = connect_from_host(7);
+    Pair pair = connect_from_host(7);
     send(pair.guest, Op::rw, "x");
     EXPECT_EQ(read_up_to(pair.client.get(), 1), "x");
+    finish(pair);
   }
 };
 
