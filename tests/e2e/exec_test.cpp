@@ -16,9 +16,13 @@ class Exec : public Agentvm {
  protected:
   void SetUp() override {
     Agentvm::SetUp();
-    create("web", Bundle({"/bin/sleep", "1000"}));
+    bundle_ = std::make_unique<Bundle>(std::vector<std::string>{"/bin/sleep", "1000"});
+    create("web", *bundle_);
     start("web");
   }
+
+ private:
+  std::unique_ptr<Bundle> bundle_;
 };
 
 TEST_F(Exec, RunsInTheContainerWithItsStreamsAndExitCode) {

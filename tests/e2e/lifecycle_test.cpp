@@ -89,7 +89,7 @@ TEST_F(Lifecycle, MalformedNamesAreRefused) {
   for (const std::string name : {"../web", "a/b", "..", "we b", "ümlaut"}) {
     const Outcome outcome = agentvm({"create", "--bundle", bundle.path(), name});
     EXPECT_EQ(outcome.status, 1) << name;
-    EXPECT_THAT(outcome.err, HasSubstr("invalid container id format")) << name;
+    EXPECT_THAT(outcome.err, HasSubstr("invalid container ID format")) << name;
   }
 }
 
@@ -149,7 +149,7 @@ TEST_F(Lifecycle, KillSendsNamesAndNumbersAndTheContainerMayHandleThem) {
   EXPECT_EQ(agentvm({"kill", "web", "SIGUSR1"}).status, 0);
   ASSERT_TRUE(eventually([&] { return read_file(bundle.rootfs() + "/got") == "usr1\n"; }));
   EXPECT_EQ(agentvm({"kill", "web", "usr1"}).status, 0);
-  EXPECT_THAT(agentvm({"kill", "web", "NOSUCH"}).err, HasSubstr("unknown signal \"NOSUCH\""));
+  EXPECT_THAT(agentvm({"kill", "web", "NOSUCH"}).err, HasSubstr("unknown signal \\\"NOSUCH\\\""));
   EXPECT_EQ(agentvm({"kill", "web"}).status, 0);
   wait_for_status("web", "stopped");
   EXPECT_EQ(read_file(bundle.rootfs() + "/got"), "usr1\nusr1\nterm\n");
@@ -200,7 +200,8 @@ TEST_F(Lifecycle, PauseFreezesAndResumeGoesOn) {
 
 TEST_F(Lifecycle, ListAndPsTellWhatRuns) {
   EXPECT_EQ(agentvm({"list", "--format", "json"}).out, "[]\n");
-  create("web", Bundle({"/bin/sleep", "1000"}));
+  const Bundle bundle({"/bin/sleep", "1000"});
+  create("web", bundle);
   start("web");
   EXPECT_THAT(agentvm({"list"}).out,
               AllOf(HasSubstr("ID"), HasSubstr("web"), HasSubstr("running")));
@@ -222,8 +223,10 @@ TEST_F(Lifecycle, ADetachedRunGoesOnAlone) {
 }
 
 TEST_F(Lifecycle, TwoContainersLiveSideBySide) {
-  create("one", Bundle({"/bin/sleep", "1000"}));
-  create("two", Bundle({"/bin/sleep", "1000"}));
+  const Bundle first({"/bin/sleep", "1000"});
+  const Bundle second({"/bin/sleep", "1000"});
+  create("one", first);
+  create("two", second);
   start("one");
   start("two");
   EXPECT_EQ(agentvm({"delete", "--force", "one"}).status, 0);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,6 +27,16 @@ Pipe make_pipe() {
   std::array<int, 2> fds{};
   if (::pipe2(fds.data(), O_CLOEXEC) != 0) std::abort();
   return {fds[0], fds[1]};
+}
+
+// A file in memory, written at its end, read from its start.
+Pipe make_file() {
+  Pipe file;
+  file.write = ::memfd_create("output", MFD_CLOEXEC);
+  const std::string path = "/proc/self/fd/" + std::to_string(file.write);
+  file.read = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  (void)::fcntl(file.write, F_SETFL, O_APPEND);
+  return file;
 }
 
 void close_fd(int& fd) {
@@ -70,6 +81,7 @@ void take(int& fd, std::string& into) {
 
 Outcome run_command(const std::vector<std::string>& argv, const CommandOptions& options) {
   CommandOptions with_pipe = options;
+  with_pipe.file_output = true;
   with_pipe.null_input = options.input.empty() && options.null_input;
   Background program(argv, with_pipe);
   if (!with_pipe.null_input) {
@@ -89,10 +101,11 @@ Outcome run_command(const std::vector<std::string>& argv, const CommandOptions& 
   return program.wait(options.timeout);
 }
 
-Background::Background(const std::vector<std::string>& argv, const CommandOptions& options) {
+Background::Background(const std::vector<std::string>& argv, const CommandOptions& options)
+    : files_(options.file_output) {
   Pipe in = make_pipe();
-  Pipe out = make_pipe();
-  Pipe err = make_pipe();
+  Pipe out = files_ ? make_file() : make_pipe();
+  Pipe err = files_ ? make_file() : make_pipe();
   const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   pid_ = ::fork();
   if (pid_ == 0) {
@@ -160,7 +173,18 @@ Outcome Background::wait(std::chrono::seconds timeout) {
   close_fd(in_);
   int wait_status = 0;
   bool reaped = false;
-  while (out_ >= 0 || err_ >= 0 || !reaped) {
+  if (files_) {
+    while (!reaped && Clock::now() < deadline) {
+      reaped = ::waitpid(pid_, &wait_status, WNOHANG) == pid_;
+      const timespec pause{0, 2'000'000};
+      if (!reaped) ::nanosleep(&pause, nullptr);
+    }
+    outcome_.timed_out = !reaped;
+    if (!reaped) ::kill(-pid_, SIGKILL);
+    while (out_ >= 0) take(out_, outcome_.out);
+    while (err_ >= 0) take(err_, outcome_.err);
+  }
+  while (!files_ && (out_ >= 0 || err_ >= 0 || !reaped)) {
     if (Clock::now() > deadline) {
       outcome_.timed_out = true;
       ::kill(-pid_, SIGKILL);

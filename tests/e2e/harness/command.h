@@ -21,9 +21,12 @@ struct CommandOptions {
   std::string directory;                 // working directory; empty: ours
   std::vector<std::string> environment;  // NAME=VALUE, besides PATH
   std::chrono::seconds timeout{120};     // then SIGKILL to the whole group
+  bool file_output = false;                 // set by run_command
   bool null_input = true;                // /dev/null unless `input` is given
 };
 
+// Its output goes to files: a container that it leaves running holds them, as it would a pipe, and
+// nobody waits for that.
 [[nodiscard]] Outcome run_command(const std::vector<std::string>& argv,
                                   const CommandOptions& options = {});
 
@@ -51,6 +54,7 @@ class Background {
   int in_ = -1;
   int out_ = -1;
   int err_ = -1;
+  bool files_ = false;
   Outcome outcome_;
 };
 
