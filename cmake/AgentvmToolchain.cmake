@@ -19,8 +19,11 @@ target_include_directories(agentvm_flags INTERFACE "${PROJECT_SOURCE_DIR}" "${PR
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   target_compile_definitions(agentvm_flags INTERFACE _FORTIFY_SOURCE=2)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-    # Wrong about std::string with optimisation: GCC bug 105651.
-    target_compile_options(agentvm_flags INTERFACE -Wno-restrict -Wno-mismatched-new-delete)
+    # Wrong with optimisation: about std::string (GCC bug 105651), about an optional that is tested
+    # before it is read, about copies into a vector that was resized before.
+    target_compile_options(agentvm_flags INTERFACE
+      -Wno-restrict -Wno-mismatched-new-delete -Wno-maybe-uninitialized -Wno-array-bounds
+      -Wno-stringop-overflow -Wno-stringop-overread -Wno-free-nonheap-object)
   endif()
 endif()
 if(AGENTVM_SANITIZE)

@@ -34,7 +34,9 @@ Child& Child::operator=(Child&& other) noexcept {
   return *this;
 }
 
-Child::~Child() { end_now(); }
+Child::~Child() {
+  end_now();
+}
 
 void Child::end_now() {
   if (!pidfd_ || end_) return;

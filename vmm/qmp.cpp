@@ -63,8 +63,9 @@ class Qmp::Connection : public std::enable_shared_from_this<Connection> {
     pending_[id] = pending;
     if (auto sent = send(id, name, arguments, fd); !sent) {
       pending_.erase(id);
-      end("is full or gone");
-      co_return std::unexpected(std::move(sent).error());
+      closed_by_qemu_ = sent.error().errnum == EPIPE || sent.error().errnum == ECONNRESET;
+      end(closed_by_qemu_ ? "was closed by QEMU" : "is full: QEMU does not read");
+      co_return fail(ErrorKind::unavailable, "QEMU's control socket " + why_);
     }
     const bool in_time = co_await pending->answered.wait_for(timeout);
     pending_.erase(id);

@@ -68,22 +68,22 @@ class Faults : public Agentvm, public testing::WithParamInterface<Victim> {
 };
 
 // sysrq needs a writable /proc/sys and /proc/sysrq-trigger.
-Bundle sleeper() {
-  Bundle bundle({"/bin/sleep", "1000"});
-  bundle.spec.linux_->readonly_paths.clear();
-  bundle.spec.linux_->masked_paths.clear();
-  return bundle;
-}
+struct Sleeper : Bundle {
+  Sleeper() : Bundle({"/bin/sleep", "1000"}) {
+    spec.linux_->readonly_paths.clear();
+    spec.linux_->masked_paths.clear();
+  }
+};
 
 TEST_P(Faults, AfterCreate) {
-  const Bundle bundle = sleeper();
+  const Sleeper bundle;
   create("web", bundle);
   kill_victim("web");
   expect_gone("web");
 }
 
 TEST_P(Faults, WhileRunning) {
-  const Bundle bundle = sleeper();
+  const Sleeper bundle;
   create("web", bundle);
   start("web");
   kill_victim("web");
@@ -91,7 +91,7 @@ TEST_P(Faults, WhileRunning) {
 }
 
 TEST_P(Faults, WhileAnExecIsAttached) {
-  const Bundle bundle = sleeper();
+  const Sleeper bundle;
   create("web", bundle);
   start("web");
   Background program(command({"exec", "web", "sh", "-c", "echo ready; exec sleep 1000"}));
@@ -104,7 +104,7 @@ TEST_P(Faults, WhileAnExecIsAttached) {
 }
 
 TEST_P(Faults, WhileADetachedExecRuns) {
-  const Bundle bundle = sleeper();
+  const Sleeper bundle;
   create("web", bundle);
   start("web");
   ASSERT_EQ(agentvm({"exec", "--detach", "--pid-file", scratch() + "/pid", "web", "sleep", "1000"})
@@ -120,7 +120,7 @@ TEST_P(Faults, WhileADetachedExecRuns) {
 }
 
 TEST_P(Faults, InTheForegroundRunEndsAndCleansUp) {
-  const Bundle bundle = sleeper();
+  const Sleeper bundle;
   bundle.store();
   Background program(command({"run", "--bundle", bundle.path(), "web"}));
   wait_for_status("web", "running");
@@ -134,7 +134,7 @@ TEST_P(Faults, InTheForegroundRunEndsAndCleansUp) {
 INSTANTIATE_TEST_SUITE_P(Kill9, Faults,
                          testing::Values(Victim::stand_in, Victim::qemu, Victim::virtiofsd,
                                          Victim::vsock, Victim::agent),
-                         [](const auto& info) { return name_of(info.param); });
+                         [](const auto& victim) { return name_of(victim.param); });
 
 // The parts die while create is under way: at several moments between its start and its end.
 class CreateFaults : public Agentvm, public testing::WithParamInterface<Victim> {};
@@ -162,7 +162,7 @@ TEST_P(CreateFaults, DuringCreate) {
 INSTANTIATE_TEST_SUITE_P(Kill9, CreateFaults,
                          testing::Values(Victim::stand_in, Victim::qemu, Victim::virtiofsd,
                                          Victim::vsock),
-                         [](const auto& info) { return name_of(info.param); });
+                         [](const auto& victim) { return name_of(victim.param); });
 
 class CreatorFaults : public Agentvm, public testing::WithParamInterface<int> {};
 

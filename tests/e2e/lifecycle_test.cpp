@@ -128,7 +128,8 @@ TEST_F(Lifecycle, TheStandInDiesOfTheContainersSignal) {
 }
 
 TEST_F(Lifecycle, TheStandInHasTheContainersNetworkNamespaceAndCgroup) {
-  create("web", Bundle({"/bin/sleep", "1000"}));
+  const Bundle bundle({"/bin/sleep", "1000"});
+  create("web", bundle);
   const std::string proc = "/proc/" + std::to_string(stand_in("web"));
   EXPECT_NE(std::filesystem::read_symlink(proc + "/ns/net"),
             std::filesystem::read_symlink("/proc/self/ns/net"));

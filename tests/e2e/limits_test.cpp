@@ -98,7 +98,8 @@ TEST_F(Limits, UpdateChangesARunningContainer) {
 }
 
 TEST_F(Limits, EventsTellTheGuestsFigures) {
-  create("web", Bundle(Bundle::shell("while :; do :; done")));
+  const Bundle bundle(Bundle::shell("while :; do :; done"));
+  create("web", bundle);
   start("web");
   const auto stats = JsonDocument::parse(agentvm({"events", "--stats", "web"}).out);
   ASSERT_TRUE(stats.has_value());

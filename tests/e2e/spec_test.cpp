@@ -92,7 +92,7 @@ TEST_F(SpecInGuest, BindsShareTheHostsFilesBothWays) {
   fs::create_directories(shared + "/sub");
   write_file(shared + "/from-host", "host\n");
   write_file(scratch() + "/single", "single file\n");
-  ::chown((shared + "/from-host").c_str(), 1234, 5678);
+  ASSERT_EQ(::chown((shared + "/from-host").c_str(), 1234, 5678), 0);
   Bundle bundle(
       Bundle::shell("cat /data/from-host /single; stat -c '%u:%g' /data/from-host; "
                     "echo guest > /data/sub/from-guest; chown 77:88 /data/sub/from-guest; "

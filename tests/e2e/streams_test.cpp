@@ -70,13 +70,14 @@ TEST_F(Streams, OutputOfAnInputThatStaysOpenDoesNotWait) {
 TEST_F(Streams, NothingHoldsTheCallersPipesAfterTheContainersEnd) {
   const Bundle bundle(Bundle::shell("echo hello"));
   bundle.store();
-  // run_command reads both pipes to their end: a process that kept them would time it out.
   CommandOptions options;
   options.timeout = std::chrono::seconds(60);
   const std::string agentvm = quoted(command({}));
-  const Outcome outcome = run_command(Bundle::shell(agentvm + "create --bundle " + bundle.path() +
-                                                    " web && " + agentvm + "start web"),
-                                      options);
+  // cat reads the pipe to its end: a process that kept it would time this out.
+  const Outcome outcome =
+      run_command(Bundle::shell("{ " + agentvm + "create --bundle " + bundle.path() + " web && " +
+                                agentvm + "start web; } | cat"),
+                  options);
   EXPECT_FALSE(outcome.timed_out);
   EXPECT_EQ(outcome.out, "hello\n");
   wait_for_status("web", "stopped");

@@ -57,7 +57,8 @@ TEST_F(Terminal, ControlCInterruptsTheForegroundProcess) {
 }
 
 TEST_F(Terminal, ExecOnATerminalHasItsOwn) {
-  create("web", Bundle({"/bin/sleep", "1000"}));
+  const Bundle bundle({"/bin/sleep", "1000"});
+  create("web", bundle);
   start("web");
   ConsoleSocket console(scratch() + "/exec.sock");
   write_file(scratch() + "/process.json",

@@ -33,7 +33,8 @@ class ApplyShareTest : public ::testing::Test {
     temp_.write("rootfs/hello", "from the root\n");
   }
   void TearDown() override {
-    for (const MountEntry& entry : *read_mount_table()) {
+    const auto table = read_mount_table();
+    for (const MountEntry& entry : *table) {
       EXPECT_FALSE(entry.mount_point.starts_with(temp_.path())) << entry.mount_point;
     }
   }
@@ -192,7 +193,8 @@ TEST_F(ApplyShareTest, LeavesNothingMountedWhenASourceIsGone) {
     ASSERT_FALSE(applied);
     EXPECT_EQ(applied.error().text(),
               "mount source \"" + (temp_ / "data") + "\" changed meanwhile");
-    for (const MountEntry& entry : *read_mount_table()) {
+    const auto table = read_mount_table();
+    for (const MountEntry& entry : *table) {
       EXPECT_FALSE(entry.mount_point.starts_with(temp_.path())) << entry.mount_point;
     }
   });

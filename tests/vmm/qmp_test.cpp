@@ -20,13 +20,15 @@ using ::testing::HasSubstr;
 constexpr const char* kQemu = "/usr/bin/qemu-system-x86_64";
 constexpr milliseconds kPatience{20'000};
 
+const std::vector<QmpEventKind> kResumedStoppedQuit{QmpEventKind::resume, QmpEventKind::stop,
+                                                    QmpEventKind::shutdown};
+
 struct Peer {
   std::unique_ptr<Child> process;
   UniqueFd socket;
 };
 
-Task<Peer> start_qemu() {
-  auto [ours, theirs] = *sys::socket_pair(SOCK_STREAM);
+JailSpec plain_qemu(int control) {
   JailSpec spec;
   spec.name = "qemu";
   spec.program = kQemu;
@@ -41,8 +43,18 @@ Task<Peer> start_qemu() {
                "socket,id=q,fd=3",
                "-mon",
                "chardev=q,mode=control"};
-  spec.fds = {JailFd{}, JailFd{2, {}}, JailFd{2, {}}, JailFd{theirs.get(), {}}};
-  auto begun = JailStart::begin(spec);
+  spec.fds = {JailFd{}, JailFd{2, {}}, JailFd{2, {}}, JailFd{control, {}}};
+  return spec;
+}
+
+// A QmpDevice that no QEMU has. Not in the coroutine: g++ 12 fails on initialiser lists there.
+QmpDevice unknown_device() {
+  return {"no-such-device", "x", "", {{"a", true}}};
+}
+
+Task<Peer> start_qemu() {
+  auto [ours, theirs] = *sys::socket_pair(SOCK_STREAM);
+  auto begun = JailStart::begin(plain_qemu(theirs.get()));
   if (!begun) co_return std::unexpected(begun.error());
   auto child = co_await std::move(*begun).finish();
   if (!child) co_return std::unexpected(child.error());
@@ -81,7 +93,7 @@ Task<void> talk_to_qemu() {
   auto null = sys::open_at(AT_FDCWD, "/dev/null", O_RDWR);
   auto given = co_await (*qmp)->getfd("tap0", null->get(), kPatience);
   ASSERT_OK(given);
-  auto added = co_await (*qmp)->device_add({"no-such-device", "x", "", {{"a", true}}}, kPatience);
+  auto added = co_await (*qmp)->device_add(unknown_device(), kPatience);
   EXPECT_FALSE(added);
   if (!added) {
     EXPECT_EQ(added.error().kind, ErrorKind::failed_precondition);
@@ -93,7 +105,7 @@ Task<void> talk_to_qemu() {
   auto ended = co_await peer->process->wait();
   ASSERT_OK(ended);
   EXPECT_TRUE(WIFEXITED(*ended) && WEXITSTATUS(*ended) == 0);
-  EXPECT_THAT(events, ::testing::ElementsAre(QmpEventKind::resume, QmpEventKind::stop));
+  EXPECT_EQ(events, kResumedStoppedQuit);
   // QEMU is gone: every later call says so.
   auto late = co_await (*qmp)->stop(kPatience);
   EXPECT_FALSE(late);
@@ -131,7 +143,8 @@ TEST(Qmp, SaysThatQemuWentAway) {
   EXPECT_EQ(silent.error().kind, ErrorKind::unavailable);
   const auto greeted = connect_to(kGreeting, true, kPatience);
   ASSERT_FALSE(greeted);
-  EXPECT_THAT(greeted.error().text(), HasSubstr("QEMU's control socket "));
+  EXPECT_EQ(greeted.error().text(),
+            "negotiate with QEMU: QEMU's control socket was closed by QEMU");
 }
 
 TEST(Qmp, HasADeadlineForGreetingAndAnswer) {
