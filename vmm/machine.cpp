@@ -38,11 +38,7 @@ class RunningMachine final : public Machine {
   ~RunningMachine() override { state_->end_all(); }
 
   Task<MachineEnd> wait_end() override {
-    const auto state = state_;
-    co_await state->first_end.wait();
-    if (!state->end)
-      co_return fail(ErrorKind::unavailable, "wait for the machine's end: cancelled");
-    co_return *state->end;
+    return MachineState::wait_cause(state_);
   }
 
   Task<void> stop(milliseconds patience) override {

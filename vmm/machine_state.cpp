@@ -1,5 +1,6 @@
 #include "vmm/machine_state.h"
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -9,6 +10,13 @@
 #include "vmm/machine_parts.h"
 
 namespace agentvm::vmm {
+
+namespace {
+
+// Between the end of a backend and the end of QEMU that caused it.
+constexpr std::chrono::milliseconds kCausePatience{200};
+
+}  // namespace
 
 MachineState::MachineState(const asio::any_io_executor& executor, UniqueFd directory)
     : first_end(executor),
@@ -43,8 +51,19 @@ void MachineState::end_all() {
 
 void MachineState::note_end(MachinePart& part, int wait_status) {
   if (!end) end = MachineEnd{part.name, wait_status};
+  part.wait_status = wait_status;
   part.ended.set();
   first_end.set();
+}
+
+Task<MachineEnd> MachineState::wait_cause(std::shared_ptr<MachineState> self) {
+  co_await self->first_end.wait();
+  if (!self->end)
+    co_return fail(ErrorKind::unavailable, "wait for the machine's end: cancelled");
+  const bool left_by_itself = WIFEXITED(self->end->wait_status);
+  MachinePart& qemu = *self->parts.front();
+  if (!left_by_itself || !co_await qemu.ended.wait_for(kCausePatience)) co_return *self->end;
+  co_return MachineEnd{qemu.name, qemu.wait_status};
 }
 
 Task<void> MachineState::watch(std::shared_ptr<MachineState> self,

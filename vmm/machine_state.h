@@ -21,6 +21,7 @@ struct MachinePart {
   std::string name;
   Child child;
   Event ended;
+  int wait_status = 0;  // once it has ended
 };
 
 class MachineState : public std::enable_shared_from_this<MachineState> {
@@ -37,6 +38,10 @@ class MachineState : public std::enable_shared_from_this<MachineState> {
   [[nodiscard]] bool listens() const { return listens_; }
   // Reads the guest's console and what the parts print into the tail, to their end.
   void listen(UniqueFd console, UniqueFd errors);
+
+  // Waits for the first end and says whose it was. A backend that leaves by itself mostly does so
+  // since QEMU has gone, which is seen a moment later: then it was QEMU's.
+  [[nodiscard]] static Task<MachineEnd> wait_cause(std::shared_ptr<MachineState> self);
 
   // Kills and reaps what still runs, all at once, and removes the socket. Idempotent.
   void end_all();

@@ -92,7 +92,10 @@ int main(int argc, char** argv) {
   } else {
     if (strcmp(what, "fork") == 0) {
       // A daemon's worker: out of the session, ignoring what may be ignored.
-      if (fork() == 0) setsid();
+      if (fork() == 0) {
+        setsid();
+        for (;;) pause();
+      }
     }
     printf("ready\n");
     for (;;) pause();

@@ -217,8 +217,8 @@ TEST_F(MachineTest, SaysWhatQemuSaidWhenItDoesNotStart) {
   ASSERT_FALSE(machine);
   EXPECT_EQ(machine.error().kind, ErrorKind::unavailable);
   EXPECT_THAT(machine.error().text(),
-              HasSubstr("start QEMU: QEMU's control socket was closed by QEMU; qemu exited with "
-                        "status 1"));
+              HasSubstr("start QEMU: negotiate with QEMU: QEMU's control socket was closed by QEMU; "
+                        "qemu exited with status 1"));
   EXPECT_THAT(machine.error().text(), HasSubstr("last words: "));
   expect_nothing_left();
 }

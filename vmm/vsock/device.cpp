@@ -89,14 +89,16 @@ void Device::await_kick(std::uint32_t index) {
   const std::uint64_t generation = kicks_[index].generation;
   kicks_[index].file->async_wait(Descriptor::wait_read,
                                  [this, index, generation](const boost::system::error_code& code) {
-                                   if (!code && kicks_[index].generation == generation)
-                                     on_kick(index);
+                                   // Another generation: the ring was stopped, and this cancelled.
+                                   if (kicks_[index].generation == generation) on_kick(index, code);
                                  });
 }
 
-void Device::on_kick(std::uint32_t index) {
+void Device::on_kick(std::uint32_t index, const boost::system::error_code& code) {
   std::uint64_t count = 0;
-  const ssize_t got = ::read(kicks_[index].file->native_handle(), &count, sizeof(count));
+  // epoll(7) takes no regular file: the error comes here.
+  const ssize_t got =
+      code ? 0 : ::read(kicks_[index].file->native_handle(), &count, sizeof(count));
   if (got != sizeof(count) && !(got < 0 && (errno == EAGAIN || errno == EINTR))) {
     return end(fail(ErrorKind::invalid_argument,
                     fmt::format("the kick file of ring {} is no eventfd", index)));

@@ -36,7 +36,7 @@ class Device final : private SessionObserver, private MuxerOwner {
   void end(Result<void> outcome);
 
   void await_kick(std::uint32_t index);
-  void on_kick(std::uint32_t index);
+  void on_kick(std::uint32_t index, const boost::system::error_code& code);
 
   void on_ring_started(std::uint32_t index, UniqueFd kick) override;
   void on_ring_stopped(std::uint32_t index) override;
