@@ -28,7 +28,8 @@ struct GuestResources {
 [[nodiscard]] GuestResources plan_guest_resources(const oci::Resources& resources);
 
 // A process object for the guest, of create or exec: without what names a security module of the
-// host (AppArmor, SELinux), which keep a process from a kernel that this one does not run on.
+// host (AppArmor, SELinux), which keep a process from a kernel that this one does not run on, and
+// without ambient capabilities that no kernel would raise.
 struct GuestProcess {
   oci::Process process;
   std::vector<std::string> notes;

@@ -173,6 +173,27 @@ void adapt_linux(SharePlan& plan) {
   }
 }
 
+// The kernel raises none that is not permitted and inheritable (capabilities(7)); runc passes such
+// a one over in silence, and `runc spec` before 1.2 writes some.
+void adapt_ambient(GuestProcess& plan) {
+  if (!plan.process.capabilities) return;
+  const oci::Capabilities& sets = *plan.process.capabilities;
+  const auto has = [](const std::vector<std::string>& set, const std::string& name) {
+    return std::ranges::find(set, name) != set.end();
+  };
+  std::string left_out;
+  std::erase_if(plan.process.capabilities->ambient, [&](const std::string& name) {
+    if (has(sets.permitted, name) && has(sets.inheritable, name)) return false;
+    left_out.append(left_out.empty() ? "" : ", ").append(name);
+    return true;
+  });
+  if (left_out.empty()) return;
+  plan.notes.push_back(
+      fmt::format("ambient capabilities {} have no effect: they are not both permitted and "
+                  "inheritable",
+                  left_out));
+}
+
 }  // namespace
 
 GuestProcess plan_guest_process(const oci::Process& process) {
@@ -185,6 +206,7 @@ GuestProcess plan_guest_process(const oci::Process& process) {
   };
   leave_out(plan.process.apparmor_profile, "AppArmor profile");
   leave_out(plan.process.selinux_label, "SELinux label");
+  adapt_ambient(plan);
   return plan;
 }
 

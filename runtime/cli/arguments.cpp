@@ -40,6 +40,8 @@ std::variant<Arguments, int> parse_arguments(int argc, const char* const* argv) 
       "agentvm"};
   app.set_version_flag("--version,-v", version_text());
   app.require_subcommand(0, 1);
+  // As with runc: the last of several counts. The verbs inherit it.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   add_globals(app, arguments.globals);
   bool chosen = false;
   const Verbs verbs{app, [&](Command command) {
@@ -54,7 +56,8 @@ std::variant<Arguments, int> parse_arguments(int argc, const char* const* argv) 
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error);
+    // runc knows one status for all that is wrong.
+    return app.exit(error) == 0 ? 0 : 1;
   }
   if (!chosen) {
     fmt::print("{}", app.help());

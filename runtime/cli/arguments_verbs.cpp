@@ -67,12 +67,13 @@ void add_exec_verb(const Verbs& verbs) {
                    "unix socket that receives a pidfd of the stand-in");
   verb->add_option("--cwd", options->cwd, "working directory in the container");
   verb->add_option("--env,-e", options->env, "NAME=VALUE, may be repeated")
-      ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
   verb->add_flag("--tty,-t", options->tty, "give it a terminal");
   verb->add_option("--user,-u", options->user, "UID[:GID]");
-  verb->add_option("--additional-gids,-g", options->additional_gids, "additional group")
-      ->expected(1)
+  verb->add_option("--additional-gids,-g", options->additional_gids, "additional group, may be repeated")
+      ->allow_extra_args(false)
+      ->delimiter(',')
       ->take_all();
   verb->add_option("--process,-p", options->process_file, "file with an OCI process object");
   verb->add_flag("--detach,-d", options->detach, "leave it running");
@@ -81,7 +82,7 @@ void add_exec_verb(const Verbs& verbs) {
   verb->add_option("--apparmor", options->apparmor, "refused: no AppArmor in the guest");
   verb->add_flag("--no-new-privs", options->no_new_privs, "set no_new_privs");
   verb->add_option("--cap,-c", options->capabilities, "add a capability, may be repeated")
-      ->expected(1)
+      ->allow_extra_args(false)
       ->take_all();
   verb->add_option("--preserve-fds", options->preserve_fds,
                    "refused unless 0: file descriptors cannot enter a VM");

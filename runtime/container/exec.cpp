@@ -13,6 +13,7 @@
 #include "oci/spec_writer.h"
 #include "runtime/console.h"
 #include "runtime/container/state_document.h"
+#include "runtime/guest_spec.h"
 #include "runtime/host_cgroup.h"
 #include "runtime/monitor/channel.h"
 #include "runtime/monitor/orphan.h"
@@ -50,7 +51,9 @@ Task<InitExit> run_session(GuestLink link, std::string exec_id, const ExecReques
   agent::v1::ExecProcessRequest call;
   call.set_container_id(request.id);
   call.set_exec_id(exec_id);
-  call.set_process_json(oci::write_process(request.process));
+  const GuestProcess planned = plan_guest_process(request.process);
+  for (const std::string& note : planned.notes) log::info("exec in '{}': {}", request.id, note);
+  call.set_process_json(oci::write_process(planned.process));
   call.set_cgroup(request.cgroup);
   *call.mutable_stdio() = streams->ids();
   auto answer = co_await agent->exec_process(call, link.timeout);

@@ -113,7 +113,10 @@ TEST_F(Errors, MissingPartsOfTheVmAreNamed) {
   const Bundle bundle({"/bin/true"});
   bundle.store();
   const auto error_with = [&](const std::string& key) {
-    write_file(scratch() + "/broken.toml", "[vm]\n" + key + " = \"/no/such/thing\"\n");
+    std::string config = read_file(scratch() + "/config.toml");
+    const std::size_t given = config.find("\n" + key + " = ");
+    if (given != std::string::npos) config.erase(given, config.find('\n', given + 1) - given);
+    write_file(scratch() + "/broken.toml", config + key + " = \"/no/such/thing\"\n");
     return error_of(
         {"--config", scratch() + "/broken.toml", "create", "--bundle", bundle.path(), "web"});
   };
@@ -134,8 +137,9 @@ TEST_F(Errors, ConfigurationMistakesHaveALineNumber) {
 TEST_F(Errors, TooLittleMemoryIsSaidBeforeAnythingBoots) {
   Bundle bundle({"/bin/true"});
   bundle.spec.linux_->resources->memory.emplace();
-  bundle.spec.linux_->resources->memory->limit = 1 << 20;
-  EXPECT_THAT(create_error(bundle), HasSubstr("memory limit"));
+  bundle.spec.linux_->resources->memory->limit = 16 << 20;
+  configure("memory_overhead_mib = 16");
+  EXPECT_THAT(create_error(bundle), HasSubstr("below the 64 MiB that a guest needs"));
 }
 
 TEST_F(Errors, AGuestThatDoesNotComeUpIsGivenUpWithItsConsole) {

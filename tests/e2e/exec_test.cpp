@@ -34,16 +34,16 @@ TEST_F(Exec, RunsInTheContainerWithItsStreamsAndExitCode) {
   EXPECT_EQ(outcome.status, 5);
   EXPECT_EQ(outcome.out, std::string("from the host\nguest\n/bin/sleep\0"
                                      "1000\0",
-                                     37));
+                                     36));
   EXPECT_EQ(outcome.err, "e\n");
 }
 
 TEST_F(Exec, FlagsChangeTheProcess) {
   const Outcome outcome =
-      agentvm({"exec", "--cwd", "/tmp", "--env", "A=1", "-e", "B=2", "--user", "1000:1000",
-               "--additional-gids", "7", "web", "sh", "-c", "pwd; echo $A$B; id -u; id -G"});
+      agentvm({"exec", "--cwd", "/tmp", "--env", "A=1", "--user", "1000:1000",
+               "--additional-gids", "7,8", "-g", "9", "-e", "B=2", "web", "sh", "-c", "pwd; echo $A$B; id -u; id -G"});
   EXPECT_EQ(outcome.status, 0) << outcome.err;
-  EXPECT_EQ(outcome.out, "/tmp\n12\n1000\n1000 7\n");
+  EXPECT_EQ(outcome.out, "/tmp\n12\n1000\n1000 7 8 9\n");
 }
 
 TEST_F(Exec, OptionsAfterTheIdBelongToTheProgram) {
@@ -55,10 +55,12 @@ TEST_F(Exec, TakesAProcessDocument) {
   process.args = {"sh", "-c", "echo $NAME; pwd; exit 9"};
   process.env = {"NAME=value", "PATH=/bin"};
   process.cwd = "/etc";
+  process.apparmor_profile = "docker-default";  // as Docker sends; the guest has none
   write_file(scratch() + "/process.json", oci::write_process(process));
   const Outcome outcome = agentvm({"exec", "--process", scratch() + "/process.json", "web"});
   EXPECT_EQ(outcome.status, 9) << outcome.err;
   EXPECT_EQ(outcome.out, "value\n/etc\n");
+  EXPECT_THAT(outcome.err, HasSubstr("AppArmor profile 'docker-default' has no effect"));
 }
 
 TEST_F(Exec, DeathBySignalIsReported) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 
 #include "tests/e2e/harness/container.h"
@@ -67,15 +68,18 @@ TEST_F(Foreign, CommandByCommandTheStatusesAreRuncs) {
       {"kill", "web", "KILL"},
   };
   for (const auto& step : script) {
-    const Outcome theirs = runc(step);
+    // Another name for runc: the cgroup is called after the container.
+    std::vector<std::string> runc_step = step;
+    std::ranges::replace(runc_step, "web", "runc-web");
+    const Outcome theirs = runc(runc_step);
     const Outcome ours = agentvm(step);
     EXPECT_EQ(ours.status, theirs.status)
         << testing::PrintToString(step) << "\nrunc: " << theirs.err << "\nagentvm: " << ours.err;
   }
   wait_for_status("web", "stopped");
   EXPECT_TRUE(
-      eventually([&] { return runc({"state", "web"}).out.find("stopped") != std::string::npos; }));
-  EXPECT_EQ(runc({"delete", "web"}).status, 0);
+      eventually([&] { return runc({"state", "runc-web"}).out.find("stopped") != std::string::npos; }));
+  EXPECT_EQ(runc({"delete", "runc-web"}).status, 0);
   EXPECT_EQ(agentvm({"delete", "web"}).status, 0);
 }
 

@@ -31,7 +31,8 @@ TEST_F(Limits, TheGuestsCgroupHasWhatTheSpecAsksFor) {
   EXPECT_THAT(outcome.out, HasSubstr("memory.max 201326592\n"));
   EXPECT_THAT(outcome.out, HasSubstr("memory.low 67108864\n"));
   EXPECT_THAT(outcome.out, HasSubstr("cpu.max 50000 100000\n"));
-  EXPECT_THAT(outcome.out, HasSubstr("cpu.weight 20\n"));
+  // 1024 shares are a weight of 100, as runc converts since 1.3.2.
+  EXPECT_THAT(outcome.out, HasSubstr("cpu.weight 59\n"));
   EXPECT_THAT(outcome.out, HasSubstr("pids.max 33\n"));
   EXPECT_THAT(outcome.out, HasSubstr("memory.high 167772160\n"));
 }

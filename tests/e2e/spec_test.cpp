@@ -26,7 +26,8 @@ class SpecInGuest : public Agentvm {
 TEST_F(SpecInGuest, TheProcessIsWhatWasAskedFor) {
   Bundle bundle(
       Bundle::shell("id; umask; pwd; echo $A-$B; ulimit -n; ulimit -Hn; "
-                    "cat /proc/self/status /proc/self/oom_score_adj; nice; "
+                    "cat /proc/self/status /proc/self/oom_score_adj; "
+                    "cut -d' ' -f19 /proc/self/stat; "
                     "ionice -p $$; uname -m"));
   auto& process = *bundle.spec.process;
   process.user = {1000, 1000, 027, {5, 6}};
@@ -97,6 +98,11 @@ TEST_F(SpecInGuest, BindsShareTheHostsFilesBothWays) {
       Bundle::shell("cat /data/from-host /single; stat -c '%u:%g' /data/from-host; "
                     "echo guest > /data/sub/from-guest; chown 77:88 /data/sub/from-guest; "
                     "touch /ro/x 2>&1; echo more >> /single"));
+  for (auto* set : {&bundle.spec.process->capabilities->bounding,
+                    &bundle.spec.process->capabilities->effective,
+                    &bundle.spec.process->capabilities->permitted}) {
+    set->push_back("CAP_CHOWN");
+  }
   bundle.spec.mounts.push_back({"/data", "bind", shared, {"rbind", "rw"}, {}, {}});
   bundle.spec.mounts.push_back({"/ro", "bind", shared, {"rbind", "ro"}, {}, {}});
   bundle.spec.mounts.push_back({"/single", "", scratch() + "/single", {"bind"}, {}, {}});
@@ -180,13 +186,13 @@ TEST_F(SpecInGuest, DevicesAreMadeAsAskedAndOthersDenied) {
   Bundle bundle(
       Bundle::shell("stat -c '%F %t:%T %a %u' /dev/mine; dd if=/dev/mine bs=4 count=1 "
                     "2>/dev/null | wc -c; mknod /sda b 8 0 && cat /sda"));
-  bundle.spec.linux_->devices.push_back({"c", "/dev/mine", 1, 5, 0620, 12, 34});
+  bundle.spec.linux_->devices.push_back({"c", "/dev/mine", 1, 5, 0624, 12, 34});
   bundle.spec.linux_->resources->devices.push_back({true, "c", 1, 5, "rw"});
   bundle.spec.process->capabilities->bounding.push_back("CAP_MKNOD");
   bundle.spec.process->capabilities->effective.push_back("CAP_MKNOD");
   bundle.spec.process->capabilities->permitted.push_back("CAP_MKNOD");
   const Outcome outcome = run(bundle);
-  EXPECT_THAT(outcome.out, HasSubstr("character special file 1:5 620 12\n4\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("character special file 1:5 624 12\n4\n"));
   EXPECT_THAT(outcome.err, HasSubstr("Operation not permitted"));
 }
 
