@@ -169,13 +169,24 @@ std::string directory_of(const CgroupDir& dir) {
   return dir.hierarchy + dir.path;
 }
 
+CgroupDir plan_cgroup(const CgroupHierarchy& hierarchy, const std::string& path) {
+  CgroupDir dir{.hierarchy = hierarchy.mount_point,
+                .path = path,
+                .v2 = hierarchy.v2,
+                .controllers = hierarchy.controllers,
+                .made_parents = {}};
+  for (const std::string& step : steps_of(path)) {
+    if (step != path && ::access((hierarchy.mount_point + step).c_str(), F_OK) != 0) {
+      dir.made_parents.push_back(step);
+    }
+  }
+  return dir;
+}
+
 Result<MadeCgroup> make_cgroup(const CgroupHierarchy& hierarchy, const std::string& path) {
   MadeCgroup made;
-  made.dir = {.hierarchy = hierarchy.mount_point,
-              .path = path,
-              .v2 = hierarchy.v2,
-              .controllers = hierarchy.controllers,
-              .made_parents = {}};
+  made.dir = plan_cgroup(hierarchy, path);
+  made.dir.made_parents.clear();
   Rollback rollback;
   constexpr int kAttempts = 16;
   bool done = false;

@@ -14,6 +14,9 @@ namespace agentvm::runtime {
 
 [[nodiscard]] std::string directory_of(const CgroupDir& dir);  // "/sys/fs/cgroup/memory/docker/abc"
 
+// The directory `path` of the hierarchy, with the ancestors that are missing as those to be made.
+[[nodiscard]] CgroupDir plan_cgroup(const CgroupHierarchy& hierarchy, const std::string& path);
+
 struct MadeCgroup {
   CgroupDir dir;
   bool existed = false;  // the leaf was there already

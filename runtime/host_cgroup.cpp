@@ -167,6 +167,25 @@ Result<void> join_all(const std::vector<CgroupDir>& dirs, pid_t pid) {
 
 }  // namespace
 
+Result<CgroupRecord> HostCgroup::plan(const CgroupRequest& request) {
+  CgroupRecord record{.driver = request.driver, .unit = "", .dirs = {}};
+  std::string path;
+  if (request.driver == CgroupDriver::systemd) {
+    SystemdPath names = TRY(resolve_systemd_path(request.cgroups_path, request.container_id));
+    record.unit = std::move(names.unit);
+    path = std::move(names.path);
+  } else {
+    path = TRY(resolve_cgroups_path(request.cgroups_path, request.container_id));
+  }
+  const auto hierarchies = TRY(find_cgroup_hierarchies());
+  for (const CgroupHierarchy& hierarchy : hierarchies) {
+    CgroupDir dir = plan_cgroup(hierarchy, path);
+    TRY(check_free(dir));
+    record.dirs.push_back(std::move(dir));
+  }
+  return record;
+}
+
 Result<HostCgroup> HostCgroup::create(const CgroupRequest& request) {
   const auto hierarchies = TRY(find_cgroup_hierarchies());
   HostCgroup cgroup{CgroupRecord{.driver = request.driver, .unit = "", .dirs = {}}};

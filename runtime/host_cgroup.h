@@ -33,6 +33,9 @@ struct CgroupRequest {
 
 class HostCgroup {
  public:
+  // What create() will make, as a record for a creator that may be killed half way: adopt() of it
+  // removes whatever part is there. Refuses as create() does where somebody else's processes are.
+  [[nodiscard]] static Result<CgroupRecord> plan(const CgroupRequest& request);
   // Makes the cgroup, writes the limits, moves `first` in. On failure nothing that it made is
   // left. failed_precondition: `container's cgroup is not empty: N process(es) found`, or frozen.
   // unavailable when the systemd driver is asked for and systemd does not run.

@@ -154,26 +154,38 @@ Result<void> run_create_hooks(const ContainerRecord& record, const oci::Hooks& h
   return run_hooks(HookKind::create_container, hooks.create_container, context);
 }
 
-Result<CgroupRecord> make_cgroup(const Engine& engine, const MonitorPlan& plan,
-                                 const ContainerRecord& record) {
-  if (!plan.config.cgroup.enabled || !plan.spec.linux_) return CgroupRecord{};
+CgroupRequest cgroup_request(const Engine& engine, const MonitorPlan& plan,
+                             const ContainerRecord& record) {
   CgroupRequest request;
   request.container_id = record.id;
   request.cgroups_path = plan.spec.linux_->cgroups_path;
   request.driver = engine.systemd_cgroup ? CgroupDriver::systemd : CgroupDriver::cgroupfs;
   auto limits = plan_host_limits(plan.spec.linux_->resources.value_or(oci::Resources{}),
                                  plan.size.memory_mib, plan.config.cgroup.memory_overhead_mib);
+  for (const std::string& note : limits.notes) log::info("{}", note);
   request.limits = std::move(limits.limits);
   request.first = record.monitor.pid;
-  auto cgroup = TRY(HostCgroup::create(request));
-  for (const std::string& note : limits.notes) log::info("{}", note);
-  for (const std::string& note : cgroup.notes()) log::info("{}", note);
-  return cgroup.record();
+  return request;
 }
 
 Result<void> store(const StateDir& dir, const ContainerRecord& record) {
   auto lock = TRY(dir.lock(kVerbLockDeadline));
   return dir.store(record, lock);
+}
+
+// Recorded before it is made: a creator that is killed in between leaves nothing unknown.
+Result<void> make_cgroup(const Engine& engine, const MonitorPlan& plan, const StateDir& dir,
+                         ContainerRecord& record) {
+  if (!plan.config.cgroup.enabled || !plan.spec.linux_) return store(dir, record);
+  const CgroupRequest request = cgroup_request(engine, plan, record);
+  record.cgroup = TRY(HostCgroup::plan(request));
+  TRY(store(dir, record));
+  auto cgroup = HostCgroup::create(request);
+  record.cgroup = cgroup ? cgroup->record() : CgroupRecord{};
+  TRY(store(dir, record));
+  if (!cgroup) return std::unexpected(std::move(cgroup).error());
+  for (const std::string& note : cgroup->notes()) log::info("{}", note);
+  return {};
 }
 
 // With the state directory made: everything up to "created".
@@ -184,8 +196,7 @@ Result<void> bring_up(const Engine& engine, MonitorPlan& plan, const StateDir& d
   record.monitor = spawned.process;
   record.vm = {plan.size.vcpus, plan.size.memory_mib,
                std::string(name_of(plan.accelerator.accelerator)), plan.programs.kernel};
-  record.cgroup = TRY(make_cgroup(engine, plan, record));
-  TRY(store(dir, record));
+  TRY(make_cgroup(engine, plan, dir, record));
   const auto timeout = plan.config.vm.boot_timeout + 4 * plan.config.vm.request_timeout;
   TRY(expect(spawned.channel, MessageType::prepared, timeout));
   TRY(spawned.channel.send({MessageType::proceed, "", {}}));

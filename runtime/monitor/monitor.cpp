@@ -38,6 +38,9 @@ class Life {
   Task<void> await_creator(MessageType expected);
   Task<void> create_container();
   Task<void> start_container();
+  // A VM that has lost one of its parts is no VM: the rest goes too, and with it the agent's
+  // connection, which is what run() waits on.
+  Task<void> follow_machine();
   void record_exit(const InitExit& how);
 
   MonitorPlan& plan_;
@@ -47,6 +50,7 @@ class Life {
   std::unique_ptr<ProcessStreams> streams_;
   std::unique_ptr<SignalRelay> signals_;
   std::unique_ptr<ControlServer> control_;
+  bool exited_ = false;  // init has; the VM may go
 };
 
 Task<void> Life::await_creator(MessageType expected) {
@@ -125,15 +129,23 @@ void Life::record_exit(const InitExit& how) {
   }
 }
 
+Task<void> Life::follow_machine() {
+  auto end = co_await guest_.machine->wait_end();
+  if (exited_ || !end) co_return Result<void>{};
+  log::error("container '{}': {}", plan_.dir->id(), describe_end(*guest_.machine, *end));
+  co_return co_await guest_.machine->stop(std::chrono::milliseconds(0));
+}
+
 asio::awaitable<InitExit> Life::run() {
   const GuestProcessId init{plan_.dir->id(), ""};
+  spawn<void>(co_await asio::this_coro::executor, follow_machine());
   auto exit = co_await wait_process(*guest_.agent, init, *streams_);
+  exited_ = exit.has_value();
   InitExit how = kKilled;
   if (exit) {
     how = *exit;
   } else {
-    log::error("container '{}': {}: the VM went away: {}", plan_.dir->id(), exit.error().text(),
-               guest_.machine->console_tail());
+    log::error("container '{}': its VM does not answer: {}", plan_.dir->id(), exit.error().text());
   }
   record_exit(how);
   (void)co_await guest_.machine->stop(std::chrono::milliseconds(0));

@@ -123,6 +123,25 @@ TEST_F(HostCgroupTest, HoldsTheFirstProcessInEveryHierarchyAndGoesAfterIt) {
   EXPECT_THAT(*cgroup.pids(), IsEmpty());
 }
 
+// What a creator stores first, in case that it is killed before it can store what it made.
+TEST_F(HostCgroupTest, ThePlanAloneIsEnoughToRemoveAll) {
+  auto planned = HostCgroup::plan(request_);
+  ASSERT_TRUE(planned) << planned.error().text();
+  const Sleeper first;
+  request_.first = first.pid();
+  const HostCgroup cgroup = create();
+  auto refused = HostCgroup::plan(request_);
+  ASSERT_FALSE(refused) << "somebody is in";
+  EXPECT_THAT(refused.error().text(), HasSubstr("1 process(es) found"));
+  remove(HostCgroup::adopt(*planned));
+  for (const CgroupDir& dir : cgroup.record().dirs) {
+    EXPECT_FALSE(std::filesystem::exists(dir.hierarchy + dir.path));
+    for (const std::string& parent : dir.made_parents) {
+      EXPECT_FALSE(std::filesystem::exists(dir.hierarchy + parent));
+    }
+  }
+}
+
 TEST_F(HostCgroupTest, LimitsTheVm) {
   const Sleeper first;
   request_.first = first.pid();
