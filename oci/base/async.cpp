@@ -31,14 +31,25 @@ asio::awaitable<bool> Event::wait_for(std::chrono::milliseconds timeout) {
   co_return set_;
 }
 
-Task<void> wait_readable(int fd) {
+namespace {
+
+Task<void> wait_for(int fd, asio::posix::stream_descriptor::wait_type what) {
   const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
   if (copy < 0) co_return fail_errno(errno, "duplicate a file descriptor");
   asio::posix::stream_descriptor readiness(co_await asio::this_coro::executor, copy);
-  auto [code] =
-      co_await readiness.async_wait(asio::posix::stream_descriptor::wait_read, use_result);
-  if (code) co_return fail_asio(code, "wait for input");
+  auto [code] = co_await readiness.async_wait(what, use_result);
+  if (code) co_return fail_asio(code, "wait for a file descriptor");
   co_return Result<void>{};
+}
+
+}  // namespace
+
+Task<void> wait_readable(int fd) {
+  return wait_for(fd, asio::posix::stream_descriptor::wait_read);
+}
+
+Task<void> wait_hangup(int fd) {
+  return wait_for(fd, asio::posix::stream_descriptor::wait_error);
 }
 
 }  // namespace agentvm

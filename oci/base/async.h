@@ -35,6 +35,8 @@ inline constexpr auto use_result = asio::as_tuple(asio::use_awaitable);
 // Ends when the borrowed `fd` is readable (or at its end). Works on a duplicate, so cancelling is
 // safe; not for hot paths.
 [[nodiscard]] Task<void> wait_readable(int fd);
+// The same until the peer of the unix socket `fd` has closed it, whatever it sent before.
+[[nodiscard]] Task<void> wait_hangup(int fd);
 
 // Something that happens once. Any number of coroutines wait for it; those that come late go on at
 // once. Must outlive its waiters.

@@ -26,8 +26,8 @@ constexpr InitExit kKilled{0, SIGKILL};
 // Runs the container from the booted guest to the exit of its init.
 class Life {
  public:
-  Life(MonitorPlan& plan, Channel& channel, HostStdio stdio)
-      : plan_(plan), channel_(channel), stdio_(std::move(stdio)) {}
+  Life(asio::io_context& io, MonitorPlan& plan, Channel& channel, HostStdio stdio)
+      : io_(io), plan_(plan), channel_(channel), stdio_(std::move(stdio)) {}
 
   // Up to "created". On failure the VM is gone again.
   Task<void> create();
@@ -35,6 +35,8 @@ class Life {
   asio::awaitable<InitExit> run();
 
  private:
+  // Until "created" nobody but the creator knows of us: its end is ours, at whatever we are.
+  Task<void> follow_creator();
   Task<void> await_creator(MessageType expected);
   Task<void> create_container();
   Task<void> start_container();
@@ -43,6 +45,7 @@ class Life {
   Task<void> follow_machine();
   void record_exit(const InitExit& how);
 
+  asio::io_context& io_;
   MonitorPlan& plan_;
   Channel& channel_;
   HostStdio stdio_;
@@ -50,6 +53,7 @@ class Life {
   std::unique_ptr<ProcessStreams> streams_;
   std::unique_ptr<SignalRelay> signals_;
   std::unique_ptr<ControlServer> control_;
+  bool created_ = false;
   bool exited_ = false;  // init has; the VM may go
 };
 
@@ -81,7 +85,14 @@ Task<void> Life::create_container() {
   co_return Result<void>{};
 }
 
+Task<void> Life::follow_creator() {
+  auto gone = co_await wait_hangup(channel_.fd());
+  if (gone && !created_) io_.stop();
+  co_return Result<void>{};
+}
+
 Task<void> Life::create() {
+  spawn<void>(co_await asio::this_coro::executor, follow_creator());
   auto proceed = co_await await_creator(MessageType::proceed);
   CO_TRY(std::move(proceed));
   auto guest = co_await boot_guest(plan_);
@@ -97,6 +108,7 @@ Task<void> Life::create() {
       executor, guest_.agent, GuestProcessId{plan_.dir->id(), ""}, streams_->terminal());
   control_ = CO_TRY(
       ControlServer::create(executor, plan_.dir->fd(), [this] { return start_container(); }));
+  created_ = true;
   CO_TRY(channel_.send({MessageType::created, guest_.kernel_release, {}}));
   co_return Result<void>{};
 }
@@ -196,7 +208,7 @@ void run_monitor(MonitorPlan& plan, Channel channel) {
     asio::io_context io(1);
     // What the parse of config.json and the plan left behind is not needed again.
     ::malloc_trim(0);
-    Life life(plan, channel, std::move(*stdio));
+    Life life(io, plan, channel, std::move(*stdio));
     asio::co_spawn(io, live(life, channel, how), [&io](const std::exception_ptr&) { io.stop(); });
     io.run();
   }

@@ -1,7 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <boost/asio/post.hpp>
 #include <cerrno>
 
 #include "oci/base/async.h"
@@ -85,6 +88,35 @@ TEST(Log, WritesLinesThatParseBack) {
             "{\"level\":\"error\",\"msg\":\"a \\\"b\\\"\\n\\u0001\",\"time\":\"T\"}\n");
   EXPECT_EQ(log::format_line(log::Format::text, log::Level::info, "x\ny", "T"),
             "time=\"T\" level=info msg=\"x\\ny\"\n");
+}
+
+Task<bool> sees_hangup(int fd, UniqueFd peer) {
+  bool hung_up = false;
+  spawn<void>(
+      co_await asio::this_coro::executor,
+      [](int watched, bool& seen) -> Task<void> {
+        auto outcome = co_await wait_hangup(watched);
+        seen = outcome.has_value();
+        co_return outcome;
+      }(fd, hung_up));
+  asio::steady_timer pause(co_await asio::this_coro::executor, std::chrono::milliseconds(20));
+  co_await pause.async_wait(use_result);
+  EXPECT_FALSE(hung_up) << "what was sent is no end";
+  peer.reset();
+  pause.expires_after(std::chrono::seconds(10));
+  while (!hung_up && pause.expiry() > std::chrono::steady_clock::now()) {
+    co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+  }
+  co_return hung_up;
+}
+
+TEST(Async, TellsTheEndOfAPeerFromWhatItSent) {
+  auto [ours, theirs] = *sys::socket_pair(SOCK_STREAM);
+  ASSERT_EQ(::write(theirs.get(), "x", 1), 1);
+  asio::io_context io(1);
+  const auto seen = run_to_end(io, sees_hangup(ours.get(), std::move(theirs)));
+  ASSERT_TRUE(seen);
+  EXPECT_TRUE(*seen);
 }
 
 TEST(Async, RunsATaskToItsEnd) {
