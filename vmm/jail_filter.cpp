@@ -107,7 +107,7 @@ Result<void> deny(scmp_filter_ctx context, std::uint32_t action, std::span<const
 }
 
 Result<void> deny_foreign_sockets(scmp_filter_ctx context) {
-  const auto other = SCMP_A0(SCMP_CMP_NE, AF_UNIX);
+  const scmp_arg_cmp other{.arg = 0, .op = SCMP_CMP_NE, .datum_a = AF_UNIX, .datum_b = 0};
   for (const int call : {SCMP_SYS(socket), SCMP_SYS(socketpair)}) {
     const int error = ::seccomp_rule_add(context, SCMP_ACT_ERRNO(EAFNOSUPPORT), call, 1, other);
     if (error != 0) return fail_errno(-error, "deny sockets");

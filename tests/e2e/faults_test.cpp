@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <thread>
 
 #include "tests/e2e/harness/container.h"
 
@@ -171,8 +172,7 @@ TEST_P(CreatorFaults, ACreateThatIsKilledLeavesOnlyWhatDeleteForceRemoves) {
   bundle.store();
   {
     Background creating(command({"create", "--bundle", bundle.path(), "web"}));
-    const timespec pause{0, GetParam() * 1'000'000L};
-    ::nanosleep(&pause, nullptr);
+    std::this_thread::sleep_for(std::chrono::milliseconds(GetParam()));
     creating.send(SIGKILL);
     (void)creating.wait();
   }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -56,6 +57,12 @@ Result<void> set_limit(__rlimit_resource resource, rlim_t value, const char* nam
   return {};
 }
 
+// Allows `call` where its argument number `argument` is `value`.
+int allow_with(scmp_filter_ctx filter, int call, unsigned argument, scmp_datum_t value) {
+  const scmp_arg_cmp same{.arg = argument, .op = SCMP_CMP_EQ, .datum_a = value, .datum_b = 0};
+  return ::seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1, same);
+}
+
 Result<void> add_rules(scmp_filter_ctx filter) {
   for (const int call : kAllowed) {
     TRY(check(::seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0), "allow a system call"));
@@ -63,16 +70,11 @@ Result<void> add_rules(scmp_filter_ctx filter) {
   TRY(check(::seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1,
                                SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0)),
             "allow mmap"));
-  TRY(check(::seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                               SCMP_A0(SCMP_CMP_EQ, AF_UNIX)),
-            "allow unix sockets"));
+  TRY(check(allow_with(filter, SCMP_SYS(socket), 0, AF_UNIX), "allow unix sockets"));
   // Asio asks for non-blocking files this way; the session by fcntl.
-  TRY(check(::seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-                               SCMP_A1(SCMP_CMP_EQ, 0x5421 /* FIONBIO */)),
-            "allow FIONBIO"));
+  TRY(check(allow_with(filter, SCMP_SYS(ioctl), 1, FIONBIO), "allow FIONBIO"));
   for (const int command : {F_GETFL, F_SETFL}) {
-    TRY(check(::seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
-                                 SCMP_A1(SCMP_CMP_EQ, static_cast<scmp_datum_t>(command))),
+    TRY(check(allow_with(filter, SCMP_SYS(fcntl), 1, static_cast<scmp_datum_t>(command)),
               "allow fcntl"));
   }
   return {};
