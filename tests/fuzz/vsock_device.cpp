@@ -125,7 +125,7 @@ class World final : MuxerOwner {
 
   void write_memory(std::span<const std::uint8_t>& input) {
     if (input.size() < 3) return;
-    const std::size_t at = (input[0] | input[1] << 8) % kBytes;
+    const std::size_t at = (input[0] | std::size_t{input[1]} << 8U) % kBytes;
     const std::size_t count = std::min<std::size_t>({input[2], input.size() - 3, kBytes - at});
     std::memcpy(base_ + at, input.data() + 3, count);
     input = input.subspan(3 + count);

@@ -27,7 +27,11 @@ namespace {
 
 // Links, clients at the door, and the loop's own: sockets, epoll, timer, kicks, calls, memory.
 constexpr rlim_t kFiles = kMaxLinks + kMaxWaiting + kMaxGreeting + 64;
+#ifdef AGENTVM_SANITIZED
+constexpr rlim_t kHeapBytes = RLIM_INFINITY;  // the sanitizer's shadow counts as heap
+#else
 constexpr rlim_t kHeapBytes = 128U << 20;
+#endif
 
 constexpr std::array kAllowed{
     // Data and readiness.
@@ -40,6 +44,9 @@ constexpr std::array kAllowed{
     SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(brk), SCMP_SYS(madvise), SCMP_SYS(fstat),
     SCMP_SYS(newfstatat), SCMP_SYS(getrandom),
     // The log's clock where there is no vDSO, and leaving.
+#ifdef AGENTVM_SANITIZED
+    SCMP_SYS(pipe2),  // how the sanitizer finds out whether an address can be read
+#endif
     SCMP_SYS(clock_gettime), SCMP_SYS(futex), SCMP_SYS(restart_syscall), SCMP_SYS(rt_sigreturn),
     SCMP_SYS(exit), SCMP_SYS(exit_group)};
 

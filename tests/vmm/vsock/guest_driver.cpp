@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <span>
 
 namespace agentvm::vmm::vsock::testing {
 
@@ -156,7 +158,7 @@ void GuestDriver::send(const PacketHeader& header, std::string_view payload) {
   const std::uint64_t at = kTxBuffers + slot * kTxStride;
   const HeaderBytes bytes = encode_header(header);
   std::memcpy(front_end_.at(at), bytes.data(), bytes.size());
-  std::memcpy(front_end_.at(at + kHeaderSize), payload.data(), payload.size());
+  std::ranges::copy(std::as_bytes(std::span(payload)), front_end_.at(at + kHeaderSize));
   tx.set_descriptor(head, {.address = at,
                            .length = kHeaderSize,
                            .flags = static_cast<std::uint16_t>(payload.empty() ? 0 : kDescNext),
