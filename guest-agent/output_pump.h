@@ -2,14 +2,14 @@
 //
 // rpc::relay() ends with its source. An output has a second end: its process has exited, but a
 // child that it left behind still holds the pipe. Then what is there now is handed on to the last
-// byte, without waiting for more (finish()). Bytes go by read(2) and send(2) in the size of a vsock
-// packet: splice(2) would make one packet of every page.
+// byte, without waiting for more (finish()). Bytes go by read(2) and send(2) in the size of several vsock
+// packets: splice(2) would make one packet of every page.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cstddef>
+#include <memory>
 #include <span>
-#include <vector>
 
 #include "oci/base/async.h"
 #include "oci/base/unique_fd.h"
@@ -38,7 +38,7 @@ class OutputPump {
 
   asio::posix::stream_descriptor source_;
   asio::posix::stream_descriptor sink_;
-  std::vector<std::byte> buffer_;
+  std::unique_ptr<std::byte[]> buffer_;
   std::size_t filled_ = 0;
   // After finish(): how much a child left behind may still make us copy.
   std::size_t rest_ = 0;

@@ -17,7 +17,7 @@ namespace agentvm::guest {
 namespace {
 
 // Room for a burst while the host is slow; the default of 64 KiB stalls writers under emulation.
-constexpr int kPipeBytes = 256 << 10;
+constexpr int kPipeBytes = 1024 << 10;
 
 Result<UniqueFd> open_null() {
   return sys::open_at(AT_FDCWD, "/dev/null", O_RDWR);

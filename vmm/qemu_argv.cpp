@@ -9,6 +9,10 @@ namespace {
 // QEMU's default is 1 GiB of translated code per machine, more than the guest's own memory.
 constexpr unsigned kTranslationCacheMib = 256;
 
+// A guest that believes in fast string instructions copies with `rep movsb`, which the translator
+// carries out byte by byte.
+constexpr const char* kTranslatedCpu = "max,-erms,-fsrm";
+
 using Argv = std::vector<std::string>;
 
 void append(Argv& argv, std::initializer_list<std::string> words) {
@@ -22,7 +26,7 @@ void append_accelerator(Argv& argv, Accelerator accelerator) {
     case Accelerator::tcg:
       return append(
           argv, {"-accel", fmt::format("tcg,thread=multi,tb-size={}", kTranslationCacheMib), "-cpu",
-                 "max"});
+                 kTranslatedCpu});
   }
 }
 
@@ -72,7 +76,7 @@ std::string kernel_command_line(const CommandLineDescription& description) {
   std::string line =
       "console=ttyS0 quiet panic=-1 random.trust_cpu=on 8250.nr_uarts=1 cryptomgr.notests";
   if (description.accelerator == Accelerator::tcg) {
-    line += " no_timer_check";
+    line += " no_timer_check init_on_alloc=0";
     // Calibration against an emulated timer takes long and, on a busy host, may never end.
     if (description.tsc_khz != 0) {
       line += fmt::format(" tsc_early_khz={} tsc=reliable", description.tsc_khz);

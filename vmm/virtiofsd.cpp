@@ -32,7 +32,10 @@ std::unexpected<Error> unknown(const std::string& program) {
 
 // Local locks: one guest is the only user of its files, and the C daemon's remote ones cannot wait.
 // Handles of inodes never: with them, whoever takes the daemon over opens any file of the host's
-// file system. Mount points are announced, so that the guest sees distinct st_dev.
+// file system. Mount points are announced, so that the guest sees distinct st_dev. The guest keeps
+// what it has read until it learns, at most a second later, that the file has changed
+// (docs/decisions/0002-file-cache.md); the Rust daemon has no such mode, its `auto` reads again at
+// every open.
 std::vector<std::string> argv_of_c(const VirtiofsdDescription& description) {
   return {description.program,
           fmt::format("--fd={}", description.listen_fd),
@@ -44,7 +47,7 @@ std::vector<std::string> argv_of_c(const VirtiofsdDescription& description) {
           "-o",
           "sandbox=namespace",
           "-o",
-          "cache=auto,xattr,announce_submounts,no_writeback,no_flock,no_posix_lock",
+          "cache=always,timeout=1,xattr,announce_submounts,no_writeback,no_flock,no_posix_lock",
           "-o",
           "log_level=warn"};
 }

@@ -118,6 +118,29 @@ TEST_F(SpecInGuest, BindsShareTheHostsFilesBothWays) {
   EXPECT_FALSE(fs::exists(shared + "/x"));
 }
 
+// docs/decisions/0002-file-cache.md
+TEST_F(SpecInGuest, WhatTheHostChangesIsSeenInTheGuest) {
+  const std::string shared = scratch() + "/shared";
+  fs::create_directories(shared);
+  write_file(shared + "/file", "first\n");
+  Bundle bundle({"/bin/sleep", "1000"});
+  bundle.spec.mounts.push_back({"/data", "bind", shared, {"rbind", "rw"}, {}, {}});
+  create("web", bundle);
+  start("web");
+  const auto guest = [&](const std::string& script) {
+    return agentvm({"exec", "web", "sh", "-c", script}).out;
+  };
+  EXPECT_EQ(guest("cat /data/file"), "first\n");
+  write_file(shared + "/file", "other\n");  // as long as before
+  write_file(shared + "/new", "new\n");
+  EXPECT_EQ(guest("cat /data/new"), "new\n") << "a new name shows at once";
+  EXPECT_TRUE(eventually([&] { return guest("cat /data/file") == "other\n"; }));
+  EXPECT_EQ(guest("echo mine > /data/file; cat /data/file"), "mine\n") << "its own writes at once";
+  EXPECT_EQ(read_file(shared + "/file"), "mine\n");
+  fs::remove(shared + "/file");
+  EXPECT_TRUE(eventually([&] { return guest("cat /data/file || echo gone") == "gone\n"; }));
+}
+
 TEST_F(SpecInGuest, NothingOfTheHostButTheBundleIsInSight) {
   const std::string secret = scratch() + "/secret";
   write_file(secret, "secret");

@@ -36,7 +36,7 @@ TEST(VirtiofsdArgv, SpeaksTheCDialect) {
               ElementsAre("/usr/lib/qemu/virtiofsd", "--fd=3", "-f", "--rlimit-nofile=0",
                           "--thread-pool-size=0", "-o", "source=/run/agentvm/x/shared", "-o",
                           "sandbox=namespace", "-o",
-                          "cache=auto,xattr,announce_submounts,no_writeback,no_flock,no_posix_lock",
+                          "cache=always,timeout=1,xattr,announce_submounts,no_writeback,no_flock,no_posix_lock",
                           "-o", "log_level=warn"));
 }
 
