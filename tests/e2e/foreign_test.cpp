@@ -33,29 +33,74 @@ class Foreign : public Agentvm {
   }
 };
 
-TEST_F(Foreign, ARuncSpecBundleSaysTheSameUnderBoth) {
+// Bundles as others write them; the script takes the place of their program.
+enum class Maker { runc, runtime_tools, docker };
+
+class ForeignBundle : public Foreign, public testing::WithParamInterface<Maker> {
+ protected:
+  void make(const Bundle& bundle, const std::string& script) const {
+    switch (GetParam()) {
+      case Maker::runc:
+        return make_runc_bundle(bundle, script);
+      case Maker::runtime_tools:
+        return make_from(bundle, "runtime-tools-0.9.json", script);
+      case Maker::docker:
+        return make_from(bundle, "docker-20.10.json", script);
+    }
+  }
+
+ private:
+  // tests/e2e/data/README.md says where these come from.
+  static void make_from(const Bundle& bundle, const std::string& name, const std::string& script) {
+    std::string config = read_file(AGENTVM_E2E_DATA "/" + name);
+    const auto replace_all = [&](const std::string& from, const std::string& to) {
+      for (std::size_t at = 0; (at = config.find(from, at)) != std::string::npos; at += to.size()) {
+        config.replace(at, from.size(), to);
+      }
+    };
+    replace_all("SCRIPT", script);
+    replace_all("ETC/", bundle.path() + "/etc/");
+    std::filesystem::create_directory(bundle.path() + "/etc");
+    for (const char* file : {"resolv.conf", "hostname", "hosts"}) {
+      write_file(bundle.path() + "/etc/" + file, std::string("the engine's ") + file + "\n");
+    }
+    bundle.store_text(config);
+  }
+};
+
+TEST_P(ForeignBundle, SaysTheSameUnderBoth) {
   const Bundle bundle({"/bin/true"});
-  make_runc_bundle(bundle,
-                   "id; hostname; pwd; cat /proc/self/status | grep -E 'Cap|NoNew|Seccomp:'; "
-                   "ulimit -n; touch /x 2>&1; ls /proc/1/fd | wc -l; env | sort; exit 13");
-  const Outcome theirs = runc({"run", "--bundle", bundle.path(), "web"});
+  std::string script =
+      "id; hostname; pwd; umask; grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status; "
+      "touch /x 2>&1; cat /etc/hosts 2>&1; for fd in /proc/1/fd/*; do echo $fd; done; env | sort; "
+      "mount | grep -c ' on /dev/pts '; echo > /dev/null && echo null; exit 13";
+  // Without a limit of its own a process has the host's with one and the guest's with the other.
+  if (GetParam() != Maker::docker) script = "ulimit -n; ulimit -Hn; " + script;
+  make(bundle, script);
+  const Outcome theirs = runc({"run", "--bundle", bundle.path(), "runc-web"});
   const Outcome ours = agentvm({"run", "--bundle", bundle.path(), "web"});
   EXPECT_EQ(theirs.status, 13) << theirs.err;
   EXPECT_EQ(ours.status, 13) << ours.err;
   EXPECT_EQ(ours.out, theirs.out);
 }
 
-// The same commands in the same order: the same exit statuses, the same states, words that hold
-// what callers match on.
-TEST_F(Foreign, CommandByCommandTheStatusesAreRuncs) {
+// The same commands in the same order: the same exit statuses, the same states.
+TEST_P(ForeignBundle, AnswersCommandByCommandAsRuncDoes) {
+  // One each: Docker's names a cgroup, which only one can have.
   const Bundle bundle({"/bin/true"});
-  make_runc_bundle(bundle, "sleep 1000");
+  const Bundle runc_bundle({"/bin/true"});
+  make(bundle, "sleep 1000");
+  make(runc_bundle, "sleep 1000");
+  std::string config = read_file(runc_bundle.path() + "/config.json");
+  const std::size_t cgroup = config.find("agentvm-e2e-docker");
+  if (cgroup != std::string::npos) config.insert(cgroup + 18, "-runc");
+  runc_bundle.store_text(config);
   const std::vector<std::vector<std::string>> script{
       {"state", "web"},
       {"start", "web"},
       {"delete", "--force", "web"},
-      {"create", "--bundle", bundle.path(), "web"},
-      {"create", "--bundle", bundle.path(), "web"},
+      {"create", "--bundle", "BUNDLE", "web"},
+      {"create", "--bundle", "BUNDLE", "web"},
       {"start", "web"},
       {"start", "web"},
       {"exec", "web", "sh", "-c", "exit 21"},
@@ -68,20 +113,36 @@ TEST_F(Foreign, CommandByCommandTheStatusesAreRuncs) {
       {"kill", "web", "KILL"},
   };
   for (const auto& step : script) {
-    // Another name for runc: the cgroup is called after the container.
     std::vector<std::string> runc_step = step;
     std::ranges::replace(runc_step, "web", "runc-web");
+    std::ranges::replace(runc_step, "BUNDLE", runc_bundle.path());
+    std::vector<std::string> own_step = step;
+    std::ranges::replace(own_step, "BUNDLE", bundle.path());
     const Outcome theirs = runc(runc_step);
-    const Outcome ours = agentvm(step);
+    const Outcome ours = agentvm(own_step);
     EXPECT_EQ(ours.status, theirs.status)
         << testing::PrintToString(step) << "\nrunc: " << theirs.err << "\nagentvm: " << ours.err;
   }
   wait_for_status("web", "stopped");
-  EXPECT_TRUE(
-      eventually([&] { return runc({"state", "runc-web"}).out.find("stopped") != std::string::npos; }));
+  EXPECT_TRUE(eventually(
+      [&] { return runc({"state", "runc-web"}).out.find("stopped") != std::string::npos; }));
   EXPECT_EQ(runc({"delete", "runc-web"}).status, 0);
   EXPECT_EQ(agentvm({"delete", "web"}).status, 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(Of, ForeignBundle,
+                         testing::Values(Maker::runc, Maker::runtime_tools, Maker::docker),
+                         [](const auto& maker) -> std::string {
+                           switch (maker.param) {
+                             case Maker::runc:
+                               return "Runc";
+                             case Maker::runtime_tools:
+                               return "RuntimeTools";
+                             case Maker::docker:
+                               return "Docker";
+                           }
+                           return "";
+                         });
 
 TEST_F(Foreign, OurOwnSpecRunsUnderRunc) {
   const Bundle bundle({"/bin/true"});

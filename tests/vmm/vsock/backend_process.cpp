@@ -14,9 +14,12 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <thread>
 #include <vector>
 
 namespace agentvm::vmm::vsock::testing {
@@ -141,6 +144,20 @@ std::string BackendProcess::status(const std::string& name) const {
     return value == std::string::npos ? "" : line.substr(value);
   }
   return {};
+}
+
+std::size_t BackendProcess::open_files() const {
+  const std::filesystem::directory_iterator entries(fmt::format("/proc/{}/fd", pid_));
+  return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
+}
+
+bool BackendProcess::await_open_files(std::size_t count) const {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (open_files() != count) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
 }
 
 void write_all(int fd, const std::string& bytes) {

@@ -34,6 +34,9 @@ class BackendProcess {
   [[nodiscard]] std::string errors() const;  // what it wrote to stderr so far
   // A line of /proc/PID/status, without its name.
   [[nodiscard]] std::string status(const std::string& name) const;
+  // How many file descriptors it has; whether it comes to have `count` within ten seconds.
+  [[nodiscard]] std::size_t open_files() const;
+  [[nodiscard]] bool await_open_files(std::size_t count) const;
 
  private:
   std::string dir_;

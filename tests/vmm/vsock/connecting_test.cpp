@@ -50,11 +50,14 @@ TEST_F(HostConnects, BeforeTheGuestsDriverIsUpAndWaitsForIt) {
 }
 
 TEST_F(HostConnects, AndLeavesWithoutTheGuestEverHearingOfIt) {
+  qemu.negotiate();  // its answers say that the device is up
+  const std::size_t before = backend.open_files();
   UniqueFd leaving = backend.connect_client(3);
+  ASSERT_TRUE(backend.await_open_files(before + 1));
   const UniqueFd staying = backend.connect_client(4);
+  ASSERT_TRUE(backend.await_open_files(before + 2));
   leaving.reset();
-  // The device sees the hang-up no later than the message that is answered next.
-  qemu.negotiate();
+  ASSERT_TRUE(backend.await_open_files(before + 1)) << "the hang-up was not seen";
   boot();
   const Packet request = driver.receive();
   EXPECT_EQ(request.header.dst_port, 4U);
