@@ -3,24 +3,18 @@
 #include <dirent.h>
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <limits>
 #include <memory>
 
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 
 namespace agentvm::guest {
 
 std::vector<std::string_view> lines_of(std::string_view text) {
-  std::vector<std::string_view> lines;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    if (end > 0) lines.push_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return lines;
+  return split(text, "\n");
 }
 
 std::optional<std::uint64_t> parse_number(std::string_view text) {

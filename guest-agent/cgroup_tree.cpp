@@ -9,6 +9,7 @@
 #include "guest-agent/cgroup.h"
 #include "guest-agent/cgroup_files.h"
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 #include "oci/base/try.h"
 
 namespace agentvm::guest {
@@ -20,21 +21,11 @@ Result<void> make_directory(const std::string& path) {
   return fail_errno(errno, fmt::format("make cgroup '{}'", path));
 }
 
-std::vector<std::string> words_of(const std::string& text) {
-  std::vector<std::string> words;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = std::min(text.find_first_of(" \n", at), text.size());
-    if (end > at) words.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return words;
-}
-
 Result<void> enable_controllers(const std::string& path) {
   const std::string controllers = TRY(sys::read_file(path + "/cgroup.controllers", 4096));
-  for (const std::string& name : words_of(controllers)) {
-    TRY(sys::write_file(path + "/cgroup.subtree_control", "+" + name), "enable controller '{}'",
-        name);
+  for (const std::string_view name : split(controllers, " \n")) {
+    TRY(sys::write_file(path + "/cgroup.subtree_control", fmt::format("+{}", name)),
+        "enable controller '{}'", name);
   }
   return {};
 }
@@ -77,8 +68,9 @@ std::uint32_t count_of(const std::string& path) {
 // Files of controllers exist only in cgroups below a root: look into one that has them.
 CgroupMachine read_machine(const std::string& containers, const std::string& probe) {
   CgroupMachine machine;
-  const auto controllers = sys::read_file(containers + "/cgroup.subtree_control", 4096);
-  for (std::string& name : words_of(controllers.value_or(""))) machine.controllers.insert(name);
+  const std::string controllers =
+      sys::read_file(containers + "/cgroup.subtree_control", 4096).value_or("");
+  for (const std::string_view name : split(controllers, " \n")) machine.controllers.emplace(name);
   machine.cpus = count_of("/sys/devices/system/cpu/online");
   machine.memory_nodes = count_of("/sys/devices/system/node/online");
   machine.swap_limit = exists(probe + "/memory.swap.max");

@@ -11,11 +11,14 @@
 
 #include "guest-agent/cgroup_files.h"
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 #include "oci/base/try.h"
 
 namespace agentvm::guest {
 
 namespace {
+
+constexpr std::string_view kBlanks = " \t\n";
 
 constexpr std::size_t kMaxCommand = 512;
 
@@ -29,20 +32,10 @@ Result<T> number(std::string_view text, std::string_view what) {
   return value;
 }
 
-std::vector<std::string_view> fields_of(std::string_view text) {
-  std::vector<std::string_view> fields;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = std::min(text.find_first_of(" \t\n", at), text.size());
-    if (end > at) fields.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return fields;
-}
-
 std::vector<std::string_view> status_fields(std::string_view status, std::string_view key) {
   for (const std::string_view line : lines_of(status)) {
     if (line.size() > key.size() && line.starts_with(key) && line[key.size()] == ':') {
-      return fields_of(line.substr(key.size() + 1));
+      return split(line.substr(key.size() + 1), kBlanks);
     }
   }
   return {};
@@ -88,7 +81,7 @@ Result<ProcessEntry> parse_process(std::string_view stat, std::string_view statu
     return fail(ErrorKind::internal, "stat is not as proc(5) says");
   }
   // fields[0] is field 3, the state.
-  const auto fields = fields_of(stat.substr(close + 1));
+  const auto fields = split(stat.substr(close + 1), kBlanks);
   if (fields.size() < 20) return fail(ErrorKind::internal, "stat is not as proc(5) says");
   ProcessEntry entry;
   entry.pid = TRY(number<pid_t>(stat.substr(0, open), "pid"));

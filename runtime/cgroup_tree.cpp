@@ -17,6 +17,7 @@
 
 #include "oci/base/rollback.h"
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 #include "oci/base/try.h"
 
 namespace agentvm::runtime {
@@ -75,13 +76,8 @@ void enable_controllers(const std::string& parent) {
 
 Result<std::vector<std::string>> controllers_of(const std::string& directory) {
   const std::string text = TRY(read_trimmed(directory + "/cgroup.controllers"));
-  std::vector<std::string> names;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = std::min(text.find(' ', at), text.size());
-    names.push_back(text.substr(at, end - at));
-    at = end + 1;
-  }
-  return names;
+  const auto names = split(text, " ");
+  return std::vector<std::string>(names.begin(), names.end());
 }
 
 // One attempt. A false without error: another runtime removed a parent meanwhile.

@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "oci/base/signals.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 
@@ -62,16 +63,6 @@ struct ChildPlan {
   ::_exit(127);
 }
 
-// Ignored signals and the mask pass through execve(2); the hook gets neither of ours.
-void reset_signals() {
-  struct sigaction usual{};
-  usual.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &usual, nullptr);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-}
-
 [[noreturn]] void be_the_hook(const ChildPlan& plan) {
   if (::setpgid(0, 0) != 0) fail_child(plan, Stage::process_group);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -79,7 +70,7 @@ void reset_signals() {
   if (plan.network_namespace >= 0 && ::setns(plan.network_namespace, CLONE_NEWNET) != 0) {
     fail_child(plan, Stage::network_namespace);
   }
-  reset_signals();
+  (void)reset_signals();
   // The sources are all above 2 (see run_hook_process), so no dup2 destroys another's source.
   if (::dup2(plan.input, 0) < 0 || ::dup2(plan.out, 1) < 0 || ::dup2(plan.err, 2) < 0 ||
       ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0) {

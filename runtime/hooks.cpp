@@ -1,29 +1,20 @@
 #include "runtime/hooks.h"
 
 #include <fmt/format.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 #include "oci/base/try.h"
 #include "runtime/hook_process.h"
 
 namespace agentvm::runtime {
 
 namespace {
-
-// As Go's os/exec names it, which is what users of runc know.
-std::string describe_end(int wait_status) {
-  if (WIFSIGNALED(wait_status)) {
-    return fmt::format("signal: {}", ::strsignal(WTERMSIG(wait_status)));
-  }
-  return fmt::format("exit status {}", WEXITSTATUS(wait_status));
-}
 
 // The state as a file that ends, new for each hook: each reads it from its beginning.
 Result<UniqueFd> make_input(const std::string& state_json) {
@@ -51,7 +42,7 @@ Result<void> run_one(const oci::Hook& hook, const HookContext& context) {
   }
   if (outcome.wait_status != 0) {
     return fail(ErrorKind::unavailable,
-                fmt::format("{}, {}", describe_end(outcome.wait_status), streams));
+                fmt::format("{}, {}", go_wait_status(outcome.wait_status), streams));
   }
   return {};
 }

@@ -10,6 +10,7 @@
 #include <climits>
 
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 #include "oci/base/try.h"
 
 namespace agentvm::runtime {
@@ -18,19 +19,9 @@ namespace {
 
 constexpr std::size_t kMaxMountinfo = std::size_t{16} << 20;
 
-std::vector<std::string_view> words_of(std::string_view line) {
-  std::vector<std::string_view> words;
-  while (!line.empty()) {
-    const std::size_t end = std::min(line.find(' '), line.size());
-    if (end > 0) words.push_back(line.substr(0, end));
-    line.remove_prefix(std::min(end + 1, line.size()));
-  }
-  return words;
-}
-
 // "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"
 bool parse_line(std::string_view line, MountEntry& entry) {
-  const auto words = words_of(line);
+  const auto words = split(line, " ");
   const auto dash = std::ranges::find(words, "-");
   if (dash - words.begin() < 6 || words.end() - dash < 2) return false;
   const std::string_view id = words[0];

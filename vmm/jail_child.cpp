@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <string_view>
 
+#include "oci/base/signals.h"
 #include "vmm/jail_plan.h"
 
 namespace agentvm::vmm {
@@ -57,12 +58,7 @@ class Confinement {
 
   // Nothing of how the caller deals with signals and its terminal passes on.
   void start_over() {
-    struct sigaction standard{};
-    standard.sa_handler = SIG_DFL;
-    for (int signal = 1; signal < NSIG; ++signal) (void)::sigaction(signal, &standard, nullptr);
-    sigset_t none;
-    (void)::sigemptyset(&none);
-    need(::sigprocmask(SIG_SETMASK, &none, nullptr) == 0, JailStage::signals);
+    need(reset_signals(), JailStage::signals);
     need(::setsid() > 0, JailStage::session);
     (void)::umask(022);  // its root is for a uid that does not own it
   }

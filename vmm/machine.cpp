@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 #include "oci/base/try.h"
 #include "vmm/machine_parts.h"
 #include "vmm/machine_state.h"
@@ -24,6 +24,7 @@ using std::chrono::milliseconds;
 
 // How long the last words of dead parts may take to arrive.
 constexpr milliseconds kDrainPatience{1000};
+constexpr milliseconds kEndPatience{2000};
 
 std::uint32_t since(Clock::time_point begin) {
   const auto passed = std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
@@ -105,18 +106,11 @@ Task<void> finish_parts(StartingParts starting, std::shared_ptr<MachineState> st
   co_return Result<void>{};
 }
 
-std::string describe(const MachineEnd& end) {
-  if (WIFSIGNALED(end.wait_status)) {
-    return fmt::format("{} was killed by signal {}", end.part, WTERMSIG(end.wait_status));
-  }
-  return fmt::format("{} exited with status {}", end.part, WEXITSTATUS(end.wait_status));
-}
-
 // Says which parts had gone by themselves and what they printed.
 Task<Error> explain(Error error, std::shared_ptr<MachineState> state) {
   for (const auto& part : state->parts) {
     if (const auto status = part->child.poll_end()) {
-      error.message += "; " + describe({part->name, *status});
+      error.message += fmt::format("; {} {}", part->name, describe_wait_status(*status));
     }
   }
   state->end_all();
@@ -140,6 +134,8 @@ Task<std::unique_ptr<Machine>> boot(const MachineConfig& config, MachineWires wi
   // From here on a part that dies closes its sockets.
   wires = MachineWires{};
   auto connected = co_await Qmp::connect(std::move(qmp_socket), config.boot_timeout);
+  // A QEMU that gives up closes its sockets a moment before its end can be seen.
+  if (!connected) (void)co_await state->parts.front()->ended.wait_for(kEndPatience);
   auto qmp = CO_TRY(std::move(connected), "start QEMU");
   timings.qemu_ready_ms = since(begin);
   co_return std::make_unique<RunningMachine>(std::move(state), std::move(qmp), timings);

@@ -21,22 +21,13 @@
 #include "guest-agent/launch/namespaces.h"
 #include "guest-agent/launch/start_hooks.h"
 #include "guest-agent/launch/terminal.h"
+#include "oci/base/signals.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 
 namespace agentvm::guest {
 
 namespace {
-
-// Handlers did not come along (clone.h), what is ignored and the mask did.
-void reset_signals() {
-  struct sigaction usual{};
-  usual.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &usual, nullptr);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
-}
 
 Result<void> set_stdio(ChildStdio& stdio) {
   const UniqueFd null = TRY(sys::open_at(AT_FDCWD, "/dev/null", O_RDWR));
@@ -168,7 +159,8 @@ constexpr std::array kSteps = std::to_array<Step<Child>>({
 }  // namespace
 
 Result<void> leave_the_agent(Child& child, std::vector<int> keep) {
-  reset_signals();
+  // Handlers did not come along (clone.h), what is ignored and the mask did.
+  (void)reset_signals();
   TRY(set_stdio(child.stdio));
   keep.insert(keep.end(), {child.link.fd(), child.hook_state});
   close_all_but(std::move(keep));

@@ -5,7 +5,6 @@
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "guest-agent/launch/argv.h"
 #include "guest-agent/launch/lookup.h"
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 #include "oci/base/try.h"
 
 namespace agentvm::guest {
@@ -144,11 +144,6 @@ Result<RunningHook> RunningHook::start(const oci::Hook& hook, int input) {
   return running;
 }
 
-std::string describe_end(int status) {
-  if (WIFSIGNALED(status)) return fmt::format("signal: {}", ::strsignal(WTERMSIG(status)));
-  return fmt::format("exit status {}", WEXITSTATUS(status));
-}
-
 Result<void> run_hook(const oci::Hook& hook, int state_fd) {
   std::optional<Clock::time_point> end;
   if (hook.timeout_s) end = Clock::now() + std::chrono::seconds(*hook.timeout_s);
@@ -162,7 +157,7 @@ Result<void> run_hook(const oci::Hook& hook, int state_fd) {
   }
   if (status == 0) return {};
   return fail(ErrorKind::unavailable,
-              fmt::format("{}, {}", describe_end(status), running.streams()));
+              fmt::format("{}, {}", go_wait_status(status), running.streams()));
 }
 
 }  // namespace

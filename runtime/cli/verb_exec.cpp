@@ -93,8 +93,7 @@ Result<void> check_flags(const ExecOptions& options, const oci::Process& process
   return {};
 }
 
-Result<void> tell_pid(const Engine& engine, const ExecOptions& options, pid_t pid) {
-  (void)engine;
+Result<void> tell_pid(const ExecOptions& options, pid_t pid) {
   if (!options.pidfd_socket.empty()) TRY(send_pidfd(options.pidfd_socket, pid));
   if (!options.pid_file.empty()) TRY(write_pid_file(options.pid_file, pid));
   return {};
@@ -112,10 +111,10 @@ Result<int> run_exec(const Engine& engine, const ExecOptions& options) {
   TRY(check_flags(options, request.process));
   if (options.detach) {
     const pid_t pid = TRY(exec_detached(engine, request), "exec failed");
-    TRY(tell_pid(engine, options, pid));
+    TRY(tell_pid(options, pid));
     return 0;
   }
-  TRY(tell_pid(engine, options, ::getpid()));
+  TRY(tell_pid(options, ::getpid()));
   const InitExit exit = TRY(exec_attached(engine, request), "exec failed");
   return static_cast<int>(exit.signal != 0 ? 128 + exit.signal : exit.code);
 }

@@ -9,6 +9,7 @@
 
 #include "oci/base/log.h"
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 #include "oci/base/try.h"
 #include "oci/spec_writer.h"
 #include "runtime/console.h"
@@ -24,10 +25,7 @@ namespace agentvm::runtime {
 namespace {
 
 std::string make_exec_id() {
-  std::string id = "exec-";
-  for (const char c : sys::random_bytes(8))
-    id += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return id;
+  return "exec-" + hexadecimal(sys::random_bytes(8));
 }
 
 Result<OpenContainer> open_for_exec(const Engine& engine, const ExecRequest& request) {

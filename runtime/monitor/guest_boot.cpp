@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -11,6 +10,7 @@
 #include <optional>
 
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 #include "oci/base/try.h"
 #include "rpc/ports.h"
 #include "runtime/session/guest_link.h"
@@ -94,12 +94,6 @@ Task<UniqueFd> accept_agent(int listener, vmm::Machine& machine,
   co_return connection;
 }
 
-std::string hexadecimal(std::string_view bytes) {
-  std::string out;
-  for (const char c : bytes) out += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return out;
-}
-
 Task<std::string> configure(rpc::AgentClient& agent, const MonitorPlan& plan) {
   agent::v1::ConfigureRequest request;
   request.set_entropy(sys::random_bytes(64));
@@ -113,11 +107,6 @@ Task<std::string> configure(rpc::AgentClient& agent, const MonitorPlan& plan) {
   auto answer = co_await agent.configure(request, plan.config.vm.request_timeout);
   const agent::v1::ConfigureResponse configured = CO_TRY(std::move(answer), "configure the guest");
   co_return configured.kernel_release();
-}
-
-std::string describe_wait_status(int status) {
-  if (WIFSIGNALED(status)) return fmt::format("was killed by signal {}", WTERMSIG(status));
-  return fmt::format("exited with status {}", WEXITSTATUS(status));
 }
 
 }  // namespace

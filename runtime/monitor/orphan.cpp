@@ -7,22 +7,11 @@
 #include <cerrno>
 #include <csignal>
 
+#include "oci/base/signals.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 
 namespace agentvm::runtime {
-
-namespace {
-
-void reset_signals() {
-  for (int signal = 1; signal < NSIG; ++signal) (void)::signal(signal, SIG_DFL);
-  (void)::signal(SIGPIPE, SIG_IGN);
-  sigset_t none;
-  sigemptyset(&none);
-  (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
-}
-
-}  // namespace
 
 Result<pid_t> spawn_orphan(const std::function<void()>& life) {
   auto [read_end, write_end] = TRY(sys::pipe());
@@ -33,7 +22,8 @@ Result<pid_t> spawn_orphan(const std::function<void()>& life) {
     if (orphan == 0) {
       read_end.reset();
       write_end.reset();
-      reset_signals();
+      (void)reset_signals();
+      (void)::signal(SIGPIPE, SIG_IGN);
       (void)::setsid();
       life();
       ::_exit(1);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
@@ -12,6 +13,7 @@
 #include "oci/base/log.h"
 #include "oci/base/rollback.h"
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 #include "oci/base/try.h"
 #include "oci/base/unique_fd.h"
 
@@ -128,6 +130,25 @@ TEST(Async, RunsATaskToItsEnd) {
     co_return value;
   };
   EXPECT_EQ(run_to_end<int>(io, task(7)), 7);
+}
+
+TEST(Text, SplitsWithoutEmptyPieces) {
+  using ::testing::ElementsAre;
+  EXPECT_THAT(split("cpu  memory\n\npids\n", " \n"), ElementsAre("cpu", "memory", "pids"));
+  EXPECT_THAT(split("one", " "), ElementsAre("one"));
+  EXPECT_THAT(split(" \n ", " \n"), ::testing::IsEmpty());
+  EXPECT_THAT(split("", " "), ::testing::IsEmpty());
+}
+
+TEST(Text, WritesBytesAsTwoDigitsEach) {
+  EXPECT_EQ(hexadecimal(std::string_view("\0\x0f\xff", 3)), "000fff");
+}
+
+TEST(Text, TellsHowAChildEnded) {
+  EXPECT_EQ(describe_wait_status(W_EXITCODE(3, 0)), "exited with status 3");
+  EXPECT_EQ(describe_wait_status(W_EXITCODE(0, 9)), "was killed by signal 9");
+  EXPECT_EQ(go_wait_status(W_EXITCODE(3, 0)), "exit status 3");
+  EXPECT_EQ(go_wait_status(W_EXITCODE(0, 9)), "signal: Killed");
 }
 
 }  // namespace

@@ -8,7 +8,7 @@
 #include <sstream>
 
 #include "runtime/config_keys.h"
-#include "tests/runtime/temp_dir.h"
+#include "tests/temp_dir.h"
 
 namespace agentvm::runtime {
 namespace {

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "oci/base/sys.h"
-#include "tests/runtime/temp_dir.h"
+#include "tests/temp_dir.h"
 
 namespace agentvm::runtime {
 namespace {

@@ -15,7 +15,7 @@
 #include <sstream>
 
 #include "oci/base/sys.h"
-#include "tests/runtime/temp_dir.h"
+#include "tests/temp_dir.h"
 
 namespace agentvm::runtime {
 namespace {

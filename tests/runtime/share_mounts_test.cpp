@@ -17,7 +17,7 @@
 #include "runtime/guest_spec.h"
 #include "runtime/mount_table.h"
 #include "tests/runtime/sample_spec.h"
-#include "tests/runtime/temp_dir.h"
+#include "tests/temp_dir.h"
 
 namespace agentvm::runtime {
 namespace {

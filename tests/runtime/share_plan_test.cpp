@@ -9,7 +9,7 @@
 #include "oci/base/sys.h"
 #include "runtime/guest_spec.h"
 #include "tests/runtime/sample_spec.h"
-#include "tests/runtime/temp_dir.h"
+#include "tests/temp_dir.h"
 
 namespace agentvm::runtime {
 namespace {

@@ -15,7 +15,7 @@
 
 #include "oci/base/sys.h"
 #include "tests/runtime/sample_record.h"
-#include "tests/runtime/temp_dir.h"
+#include "tests/temp_dir.h"
 
 namespace agentvm::runtime {
 namespace {

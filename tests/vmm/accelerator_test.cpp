@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <cstring>
 
-#include "tests/vmm/temp_dir.h"
+#include "tests/temp_dir.h"
 #include "vmm/kvm_probe_cache.h"
 #include "vmm/kvm_probe_guest.h"
 

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "oci/base/sys.h"
+#include "tests/temp_dir.h"
 #include "tests/vmm/processes.h"
-#include "tests/vmm/temp_dir.h"
 
 namespace agentvm::vmm {
 namespace {
@@ -216,40 +216,35 @@ bool ends(int fd) {
   return ::poll(&watched, 1, 20'000) == 1 && ::read(fd, &byte, 1) == 0;
 }
 
-// A parent that starts the witness and is then killed: forked, so that it can be.
-class Orphaned : public Jail, public ::testing::WithParamInterface<const char*> {};
+class Orphaned : public Jail, public ::testing::WithParamInterface<const char*> {
+ protected:
+  // Its parent is forked, so that it can be killed.
+  void expect_end_with_parent(const JailSpec& spec) {
+    const pid_t parent = ::fork();
+    if (parent == 0) {
+      auto child = start(spec);
+      in_.reset();
+      for (;;) ::pause();
+    }
+    in_.reset();
+    wait_until_ready();
+    ::kill(parent, SIGKILL);
+    ::waitpid(parent, nullptr, 0);
+    EXPECT_TRUE(ends(out_.get()));
+  }
+};
 
 TEST_P(Orphaned, DiesWithItsParentAndTakesItsChildrenAlong) {
-  const pid_t parent = ::fork();
-  if (parent == 0) {
-    auto child = start(sealed(GetParam(), in_.get()));
-    in_.reset();
-    for (;;) ::pause();
-  }
-  in_.reset();
-  wait_until_ready();
-  ::kill(parent, SIGKILL);
-  ::waitpid(parent, nullptr, 0);
-  EXPECT_TRUE(ends(out_.get()));
+  expect_end_with_parent(sealed(GetParam(), in_.get()));
+}
+
+TEST_P(Orphaned, DiesWithAParentThoughItKeepsRootsUid) {
+  JailSpec spec = sealed(GetParam(), in_.get());
+  spec.user = JailUser{0, 0, {}, std::uint64_t{1} << CAP_SETUID};
+  expect_end_with_parent(spec);
 }
 
 INSTANTIATE_TEST_SUITE_P(Jail, Orphaned, ::testing::Values("stay", "fork"));
-
-TEST_F(Jail, DiesWithAParentThatKeepsRootsUid) {
-  const pid_t parent = ::fork();
-  if (parent == 0) {
-    JailSpec spec = sealed("fork", in_.get());
-    spec.user = JailUser{0, 0, {}, std::uint64_t{1} << CAP_SETUID};
-    auto child = start(spec);
-    in_.reset();
-    for (;;) ::pause();
-  }
-  in_.reset();
-  wait_until_ready();
-  ::kill(parent, SIGKILL);
-  ::waitpid(parent, nullptr, 0);
-  EXPECT_TRUE(ends(out_.get()));
-}
 
 TEST(UidOfPart, IsUniqueAmongMonitorsAndParts) {
   EXPECT_EQ(uid_of_part(1, 0), 0x70000001U);

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/vmm/temp_dir.h"
+#include "tests/temp_dir.h"
 
 asm(R"(
     .pushsection .rodata.stub, "a"

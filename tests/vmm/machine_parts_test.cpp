@@ -11,7 +11,7 @@
 #include <filesystem>
 
 #include "oci/base/sys.h"
-#include "tests/vmm/temp_dir.h"
+#include "tests/temp_dir.h"
 
 namespace agentvm::vmm {
 namespace {

@@ -15,9 +15,9 @@
 
 #include "oci/base/sys.h"
 #include "rpc/ports.h"
+#include "tests/temp_dir.h"
 #include "tests/vmm/initramfs.h"
 #include "tests/vmm/processes.h"
-#include "tests/vmm/temp_dir.h"
 #include "vmm/machine_parts.h"
 
 namespace agentvm::vmm {

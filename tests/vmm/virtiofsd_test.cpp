@@ -10,7 +10,7 @@
 #include <memory>
 
 #include "oci/base/sys.h"
-#include "tests/vmm/temp_dir.h"
+#include "tests/temp_dir.h"
 #include "vmm/machine_parts.h"
 
 namespace agentvm::vmm {

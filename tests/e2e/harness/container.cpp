@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -15,9 +16,18 @@ namespace agentvm::e2e {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+std::string image_dir() {
+  const char* named = ::getenv("AGENTVM_TEST_IMAGE");
+  return named != nullptr ? named : AGENTVM_IMAGE_DIR;
+}
+
+}  // namespace
+
 void Agentvm::SetUp() {
   ASSERT_EQ(::geteuid(), 0U) << "these tests boot VMs as root";
-  ASSERT_TRUE(fs::exists(AGENTVM_IMAGE_DIR "/vmlinux"))
+  ASSERT_TRUE(fs::exists(image_dir() + "/vmlinux"))
       << "no guest image: cmake --build <build directory> --target guest-image";
   scratch_ = std::make_unique<TemporaryDirectory>();
   configure("");
@@ -37,7 +47,11 @@ void Agentvm::configure(const std::string& toml) const {
                          "kernel = \"{0}/vmlinux\"\n"
                          "initramfs = \"{0}/initramfs.cpio\"\n"
                          "vsock_backend = \"{1}\"\n{2}\n",
-                         AGENTVM_IMAGE_DIR, AGENTVM_VSOCK_BINARY, toml));
+                         image_dir(), AGENTVM_VSOCK_BINARY, toml));
+}
+
+std::string Agentvm::guest_kernel_release() {
+  return read_file(image_dir() + "/kernel-release");
 }
 
 std::vector<std::string> Agentvm::command(const std::vector<std::string>& arguments) const {

@@ -1,5 +1,5 @@
-// The agentvm command as a test uses it: its own --root, the build tree's binaries and image, and
-// a census around every test.
+// The agentvm command as a test uses it: its own --root, the build tree's binaries and image (or
+// the image in the directory AGENTVM_TEST_IMAGE), and a census around every test.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -40,6 +40,8 @@ class Agentvm : public testing::Test {
 
   [[nodiscard]] std::string root() const { return scratch_->path() + "/root"; }
   [[nodiscard]] const std::string& scratch() const { return scratch_->path(); }
+  // What `uname -r` says in the guest.
+  [[nodiscard]] static std::string guest_kernel_release();
   // Appended to the configuration file that every command gets.
   void configure(const std::string& toml) const;
 

@@ -7,12 +7,12 @@
 #include <fstream>
 #include <string>
 
-namespace agentvm::vmm {
+namespace agentvm {
 
 class TempDir {
  public:
   TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "agentvm-vmm-XXXXXX").string();
+    std::string name = (std::filesystem::temp_directory_path() / "agentvm-test-XXXXXX").string();
     path_ = ::mkdtemp(name.data());
   }
   TempDir(const TempDir&) = delete;
@@ -38,4 +38,4 @@ class TempDir {
   std::string path_;
 };
 
-}  // namespace agentvm::vmm
+}  // namespace agentvm
