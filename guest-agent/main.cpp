@@ -16,8 +16,10 @@
 #include "guest-agent/configure.h"
 #include "guest-agent/end.h"
 #include "guest-agent/server.h"
+#include "guest-agent/template_wait.h"
 #include "oci/base/log.h"
 #include "oci/base/try.h"
+#include "rpc/guest_contract.h"
 #include "rpc/ports.h"
 
 namespace agentvm::guest {
@@ -26,8 +28,6 @@ namespace {
 
 // How long the vsock device may take to appear on a cold boot.
 constexpr std::chrono::milliseconds kDialPatience{60000};
-// In a VM that will become a template there is no vsock device until a copy of it is restored.
-constexpr std::string_view kTemplateWord = "agentvm.template";
 
 std::uint32_t uptime_ms() {
   std::timespec now{};
@@ -69,8 +69,11 @@ struct Parts {
 };
 
 // Serves the monitor's connection; the guest ends with it.
-asio::awaitable<void> serve_monitor(Parts& parts, std::chrono::milliseconds patience) {
-  auto connection = co_await dial_host(rpc::kAgentPort, patience);
+asio::awaitable<void> serve_monitor(Parts& parts) {
+  if (kernel_command_line_has(rpc::kTemplateWord)) {
+    if (auto restored = co_await wait_to_be_restored(); !restored) die(restored.error().text());
+  }
+  auto connection = co_await dial_host(rpc::kAgentPort, kDialPatience);
   if (!connection) die(connection.error().text());
   (void)co_await parts.server.serve(*std::move(connection));
   co_await parts.agent.end_guest();
@@ -93,12 +96,7 @@ asio::awaitable<void> serve_monitor(Parts& parts, std::chrono::milliseconds pati
 
   Parts parts(std::move(setup));
   serve(parts.io.get_executor(), *std::move(listeners), parts.server, parts.streams);
-  const bool is_template = kernel_command_line_has(kTemplateWord);
-  if (is_template) log::warning("waiting for the vsock device");
-  asio::co_spawn(
-      parts.io,
-      serve_monitor(parts, is_template ? std::chrono::milliseconds::zero() : kDialPatience),
-      asio::detached);
+  asio::co_spawn(parts.io, serve_monitor(parts), asio::detached);
   parts.io.run();
   die("the event loop ended");
 }

@@ -26,8 +26,7 @@ struct Listeners {
 [[nodiscard]] Result<Listeners> listen_unix(const std::string& directory);
 
 // A connection to the host's `port`. The device may be plugged after boot, so this waits for it: by
-// the kernel's announcements of devices, with no limit when `patience` is 0. A host that does not
-// listen is unavailable at once.
+// the kernel's announcements of devices. A host that does not listen is unavailable at once.
 [[nodiscard]] Task<UniqueFd> dial_host(std::uint32_t port, std::chrono::milliseconds patience);
 
 // Accepts on both ports for ever. Outlived by all it is given.

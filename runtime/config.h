@@ -33,6 +33,7 @@ struct VmConfig {
   std::string kvm_device;
   std::uint32_t default_vcpus = 1;
   std::uint32_t max_vcpus = 0;  // 0: as many as the host has
+  std::uint32_t parallel_starts = 0;  // 0: as many as the host has CPUs
   std::uint64_t default_memory_mib = 512;
   std::uint64_t memory_overhead_mib = 0;  // of the guest's kernel and agent, on top of the limit
   std::chrono::milliseconds boot_timeout{0};
@@ -54,6 +55,14 @@ struct CgroupConfig {
   friend bool operator==(const CgroupConfig&, const CgroupConfig&) = default;
 };
 
+struct TemplatesConfig {
+  bool enabled = true;
+  bool automatic = true;  // built when one is missing
+  std::string directory;
+  std::uint32_t keep = 0;  // how many, at most, the last used ones
+  friend bool operator==(const TemplatesConfig&, const TemplatesConfig&) = default;
+};
+
 struct LogConfig {
   LogLevel level = LogLevel::info;
   friend bool operator==(const LogConfig&, const LogConfig&) = default;
@@ -63,6 +72,7 @@ struct Config {
   VmConfig vm;
   SecurityConfig security;
   CgroupConfig cgroup;
+  TemplatesConfig templates;
   LogConfig log;
   // Where each value came from, by its dotted name ("vm.kernel"): "default", "<file>:<line>", or
   // what config_for() (runtime/vm_size.h) took it from. Every key of the table is in it.

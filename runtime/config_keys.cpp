@@ -109,6 +109,10 @@ void add_vm_sizes(std::vector<ConfigKey>& keys) {
                   NUMBER(vm, default_vcpus), 1, 255});
   keys.push_back({"vm", "max_vcpus", "vCPUs of any VM at most. 0: as many as the host has.",
                   number(0), NUMBER(vm, max_vcpus), 0, 255});
+  keys.push_back({"vm", "parallel_starts",
+                  "VMs that start at the same time; others wait for their turn. 0: as many as the\n"
+                  "host has CPUs.",
+                  number(0), NUMBER(vm, parallel_starts), 0, 1024});
   keys.push_back({"vm", "default_memory_mib", "Memory of a container that has no memory limit.",
                   number(512), NUMBER(vm, default_memory_mib), 64, kMaxMib});
   keys.push_back({"vm", "memory_overhead_mib",
@@ -158,6 +162,22 @@ void add_cgroup(std::vector<ConfigKey>& keys) {
                   number(512), NUMBER(cgroup, memory_overhead_mib), 0, kMaxMib});
 }
 
+void add_templates(std::vector<ConfigKey>& keys) {
+  keys.push_back({"templates", "enabled",
+                  "Whether VMs are restored from templates, which takes a fraction of a boot.",
+                  true, FIELD(templates, enabled)});
+  keys.push_back({"templates", "automatic",
+                  "Whether a template that is missing is built in the background, while the VM that\n"
+                  "misses it boots. false: only `agentvm template create` makes them.",
+                  true, FIELD(templates, automatic)});
+  keys.push_back({"templates", "directory",
+                  "Where templates are kept; for root alone. Each takes some 50 MB.",
+                  std::string("/var/cache/agentvm/templates"), FIELD(templates, directory)});
+  keys.push_back({"templates", "keep",
+                  "How many are kept, the last used ones: there is one for each size of VM.",
+                  number(8), NUMBER(templates, keep), 1, 1000});
+}
+
 }  // namespace
 
 std::string ConfigKey::dotted() const {
@@ -175,6 +195,7 @@ std::vector<ConfigKey> config_keys(const InstallDirs& dirs) {
   add_vm_timeouts(keys);
   add_security(keys);
   add_cgroup(keys);
+  add_templates(keys);
   keys.push_back({"log", "level", "The least level that is logged; --debug means debug.",
                   std::string("info"), WORD(log, level, kLevels), 0, 0, list(kLevels)});
   return keys;

@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
 
+#include "oci/base/try.h"
 #include "oci/base/unique_fd.h"
 
 namespace agentvm::runtime {
@@ -23,13 +25,26 @@ using Clock = std::chrono::steady_clock;
 // child still has the file open: hence a look at least this often as well.
 constexpr std::chrono::milliseconds kLookAgain{50};
 
-Result<bool> try_lock(int fd) {
-  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+Result<std::optional<std::size_t>> try_locks(std::span<const int> fds) {
+  for (std::size_t i = 0; i < fds.size();) {
+    if (::flock(fds[i], LOCK_EX | LOCK_NB) == 0) return i;
     if (errno == EINTR) continue;
-    if (errno == EWOULDBLOCK) return false;
-    return fail_errno(errno, "flock");
+    if (errno != EWOULDBLOCK) return fail_errno(errno, "flock");
+    ++i;
   }
-  return true;
+  return std::nullopt;
+}
+
+Result<UniqueFd> watch(std::span<const int> fds) {
+  UniqueFd inotify(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (!inotify) return fail_errno(errno, "inotify");
+  for (const int fd : fds) {
+    const std::string path = fmt::format("/proc/self/fd/{}", fd);
+    if (::inotify_add_watch(inotify.get(), path.c_str(), IN_CLOSE) < 0) {
+      return fail_errno(errno, "watch the lock");
+    }
+  }
+  return inotify;
 }
 
 void drain(int inotify) {
@@ -40,21 +55,13 @@ void drain(int inotify) {
 
 }  // namespace
 
-Result<void> wait_for_lock(int fd, std::chrono::milliseconds deadline) {
-  if (auto locked = try_lock(fd); !locked || *locked) {
-    return locked ? Result<void>{} : std::unexpected(std::move(locked).error());
-  }
-  const UniqueFd inotify(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  if (!inotify) return fail_errno(errno, "inotify");
-  const std::string path = fmt::format("/proc/self/fd/{}", fd);
-  if (::inotify_add_watch(inotify.get(), path.c_str(), IN_CLOSE) < 0) {
-    return fail_errno(errno, "watch the lock");
-  }
+Result<std::size_t> wait_for_one_lock(std::span<const int> fds,
+                                      std::chrono::milliseconds deadline) {
+  if (const auto locked = TRY(try_locks(fds))) return *locked;
+  const UniqueFd inotify = TRY(watch(fds));
   const auto end = Clock::now() + deadline;
   for (;;) {
-    auto locked = try_lock(fd);
-    if (!locked) return std::unexpected(std::move(locked).error());
-    if (*locked) return {};
+    if (const auto locked = TRY(try_locks(fds))) return *locked;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - Clock::now());
     if (left.count() <= 0) {
       return fail(ErrorKind::unavailable,
@@ -64,6 +71,11 @@ Result<void> wait_for_lock(int fd, std::chrono::milliseconds deadline) {
     static_cast<void>(::poll(&entry, 1, static_cast<int>(std::min(left, kLookAgain).count())));
     drain(inotify.get());
   }
+}
+
+Result<void> wait_for_lock(int fd, std::chrono::milliseconds deadline) {
+  TRY(wait_for_one_lock({&fd, 1}, deadline));
+  return {};
 }
 
 }  // namespace agentvm::runtime

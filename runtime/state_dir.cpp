@@ -12,11 +12,11 @@
 #include <csignal>
 #include <filesystem>
 
+#include "oci/base/remove_tree.h"
 #include "oci/base/rollback.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "runtime/lock_wait.h"
-#include "runtime/remove_tree.h"
 
 namespace agentvm::runtime {
 

@@ -10,6 +10,7 @@
 #include "oci/mount_options.h"
 #include "runtime/guest_devices.h"
 #include "runtime/guest_spec.h"
+#include "runtime/timings.h"
 #include "runtime/vm_size.h"
 
 namespace agentvm::runtime {
@@ -132,7 +133,7 @@ bool is_known_annotation(std::string_view name) {
 
 Result<void> check_annotations(const oci::Spec& spec, const Config& config) {
   for (const auto& [name, value] : spec.annotations) {
-    if (!name.starts_with(kAnnotationPrefix)) continue;
+    if (!name.starts_with(kAnnotationPrefix) || name == kTimingsAnnotation) continue;
     if (!is_known_annotation(name)) {
       return refuse(fmt::format("annotation '{}' is none that agentvm knows", name));
     }

@@ -15,18 +15,6 @@ namespace {
 
 constexpr const char* kTscFile = "tsc_khz";
 
-// The cache's directory, only when it is ours alone to write.
-Result<UniqueFd> open_cache() {
-  (void)::mkdir(kHostCache, 0700);
-  auto dir = TRY(sys::open_at(AT_FDCWD, kHostCache, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  struct stat status{};
-  if (::fstat(dir.get(), &status) != 0) return fail_errno(errno, "stat the host cache");
-  if (status.st_uid != ::geteuid() || (status.st_mode & 022) != 0) {
-    return fail(ErrorKind::failed_precondition, fmt::format("{} is not ours alone", kHostCache));
-  }
-  return dir;
-}
-
 Result<std::uint64_t> load_tsc_khz(int cache) {
   const std::string text = TRY(sys::read_file_at(cache, kTscFile, 64));
   std::uint64_t khz = 0;
@@ -39,12 +27,23 @@ Result<std::uint64_t> load_tsc_khz(int cache) {
 
 }  // namespace
 
+Result<UniqueFd> open_host_cache() {
+  (void)::mkdir(kHostCache, 0700);
+  auto dir = TRY(sys::open_at(AT_FDCWD, kHostCache, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  struct stat status{};
+  if (::fstat(dir.get(), &status) != 0) return fail_errno(errno, "stat the host cache");
+  if (status.st_uid != ::geteuid() || (status.st_mode & 022) != 0) {
+    return fail(ErrorKind::failed_precondition, fmt::format("{} is not ours alone", kHostCache));
+  }
+  return dir;
+}
+
 Result<vmm::AcceleratorVerdict> choose_accelerator(const Config& config) {
   vmm::KvmProbe probe;
   if (config.vm.accelerator == vmm::AcceleratorChoice::tcg) {
     probe.reason = "the configuration asks for tcg";
   } else {
-    const bool cached = open_cache().has_value();
+    const bool cached = open_host_cache().has_value();
     probe = cached ? vmm::probe_kvm_cached(config.vm.kvm_device, kHostCache)
                    : vmm::probe_kvm(config.vm.kvm_device);
   }
@@ -52,7 +51,7 @@ Result<vmm::AcceleratorVerdict> choose_accelerator(const Config& config) {
 }
 
 std::uint64_t cached_tsc_khz() {
-  auto cache = open_cache();
+  auto cache = open_host_cache();
   if (!cache) return vmm::host_tsc_khz();
   if (auto known = load_tsc_khz(cache->get())) return *known;
   const std::uint64_t khz = vmm::host_tsc_khz();

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "oci/base/error.h"
+#include "oci/base/unique_fd.h"
 #include "runtime/config.h"
 #include "vmm/accelerator.h"
 
@@ -11,6 +12,9 @@ namespace agentvm::runtime {
 
 // Facts of the host that are costly to find out, good until it reboots. Made with mode 0700.
 inline constexpr const char* kHostCache = "/run/agentvm-host";
+
+// Opens it. failed_precondition when it is not the caller's alone to write.
+[[nodiscard]] Result<UniqueFd> open_host_cache();
 
 // Probes KVM (unless the configuration asks for tcg) and decides. unavailable when the
 // configuration asks for kvm and it cannot be used.

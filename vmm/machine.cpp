@@ -8,10 +8,12 @@
 #include <optional>
 #include <utility>
 
+#include "oci/base/stopwatch.h"
 #include "oci/base/sys.h"
 #include "oci/base/text.h"
 #include "oci/base/try.h"
 #include "vmm/machine_parts.h"
+#include "vmm/machine_restore.h"
 #include "vmm/machine_state.h"
 #include "vmm/qmp.h"
 
@@ -26,9 +28,19 @@ using std::chrono::milliseconds;
 constexpr milliseconds kDrainPatience{1000};
 constexpr milliseconds kEndPatience{2000};
 
-std::uint32_t since(Clock::time_point begin) {
-  const auto passed = std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
-  return static_cast<std::uint32_t>(passed.count());
+// Says which parts had gone by themselves and what they printed.
+Task<Error> explain(Error error, std::shared_ptr<MachineState> state) {
+  for (const auto& part : state->parts) {
+    if (const auto status = part->child.poll_end()) {
+      error.message += fmt::format("; {} {}", part->name, describe_wait_status(*status));
+    }
+  }
+  state->end_all();
+  if (state->listens()) (void)co_await state->errors_drained.wait_for(kDrainPatience);
+  std::string tail = state->tail.text();
+  std::replace(tail.begin(), tail.end(), '\n', ' ');
+  if (!tail.empty()) error.message += fmt::format("; last words: {}", tail);
+  co_return error;
 }
 
 class RunningMachine final : public Machine {
@@ -40,6 +52,19 @@ class RunningMachine final : public Machine {
 
   Task<MachineEnd> wait_end() override {
     return MachineState::wait_cause(state_);
+  }
+
+  Task<void> wait_console(std::string text, milliseconds timeout) override {
+    auto said = co_await MachineState::wait_console(state_, std::move(text), timeout);
+    if (said) co_return Result<void>{};
+    auto explained = co_await explain(std::move(said).error(), state_);
+    co_return std::unexpected(std::move(*explained));
+  }
+
+  Task<void> save(int fd, milliseconds timeout) override {
+    auto stopped = co_await qmp_->stop(timeout);
+    CO_TRY(std::move(stopped), "stop the guest");
+    co_return co_await qmp_->save_state(fd, timeout);
   }
 
   Task<void> stop(milliseconds patience) override {
@@ -82,12 +107,15 @@ struct StartingParts {
 
 Result<StartingParts> begin_parts(const MachineConfig& config, const MachineWires& wires) {
   const pid_t monitor = ::getpid();
-  if (config.jail) TRY(lend_socket_dir(config.socket_dir, vsock_uid(monitor)));
+  const bool backends = config.start != MachineStart::make_template;
+  if (config.jail && backends) TRY(lend_socket_dir(config.socket_dir, vsock_uid(monitor)));
   // QEMU first, since its own start takes longest; it waits for the backends in their sockets.
   std::vector<JailSpec> specs;
   specs.push_back(TRY(qemu_part(config, wires, monitor)));
-  specs.push_back(TRY(virtiofsd_part(config, wires)));
-  specs.push_back(TRY(vsock_part(config, wires, monitor)));
+  if (backends) {
+    specs.push_back(TRY(virtiofsd_part(config, wires)));
+    specs.push_back(TRY(vsock_part(config, wires, monitor)));
+  }
   StartingParts starting;
   for (const JailSpec& spec : specs) {
     auto start = TRY(JailStart::begin(spec));
@@ -106,29 +134,15 @@ Task<void> finish_parts(StartingParts starting, std::shared_ptr<MachineState> st
   co_return Result<void>{};
 }
 
-// Says which parts had gone by themselves and what they printed.
-Task<Error> explain(Error error, std::shared_ptr<MachineState> state) {
-  for (const auto& part : state->parts) {
-    if (const auto status = part->child.poll_end()) {
-      error.message += fmt::format("; {} {}", part->name, describe_wait_status(*status));
-    }
-  }
-  state->end_all();
-  if (state->listens()) (void)co_await state->errors_drained.wait_for(kDrainPatience);
-  std::string tail = state->tail.text();
-  std::replace(tail.begin(), tail.end(), '\n', ' ');
-  if (!tail.empty()) error.message += fmt::format("; last words: {}", tail);
-  co_return error;
-}
-
 Task<std::unique_ptr<Machine>> boot(const MachineConfig& config, MachineWires wires,
                                     std::shared_ptr<MachineState> state) {
-  const auto begin = Clock::now();
+  const Stopwatch watch;
+  auto memory = CO_TRY(begin_memory(config));
   auto starting = CO_TRY(begin_parts(config, wires));
   auto finished = co_await finish_parts(std::move(starting), state);
   CO_TRY(std::move(finished));
   BootTimings timings;
-  timings.backends_ready_ms = since(begin);
+  timings.backends_ready_us = watch.us();
   UniqueFd qmp_socket = std::move(wires.qmp_ours);
   state->listen(std::move(wires.console_ours), std::move(wires.errors_ours));
   // From here on a part that dies closes its sockets.
@@ -137,20 +151,32 @@ Task<std::unique_ptr<Machine>> boot(const MachineConfig& config, MachineWires wi
   // A QEMU that gives up closes its sockets a moment before its end can be seen.
   if (!connected) (void)co_await state->parts.front()->ended.wait_for(kEndPatience);
   auto qmp = CO_TRY(std::move(connected), "start QEMU");
-  timings.qemu_ready_ms = since(begin);
+  timings.qemu_ready_us = watch.us();
+  if (memory.copy) {
+    auto restored = co_await restore_guest(config, *qmp, memory, watch, timings);
+    CO_TRY(std::move(restored));
+  }
   co_return std::make_unique<RunningMachine>(std::move(state), std::move(qmp), timings);
 }
 
 }  // namespace
 
-Task<std::unique_ptr<Machine>> Machine::create(MachineConfig config) {
-  auto directory = CO_TRY(sys::open_at(config.socket_dir, ".", O_RDONLY | O_DIRECTORY),
-                          "open the socket directory");
+Task<std::unique_ptr<Machine>> Machine::create(MachineConfig config,
+                                               std::optional<MachineEnd>* lost) {
+  UniqueFd directory;
+  if (config.start != MachineStart::make_template) {
+    directory = CO_TRY(sys::open_at(config.socket_dir, ".", O_RDONLY | O_DIRECTORY),
+                       "open the socket directory");
+  }
   auto wires = CO_TRY(make_wires(config));
   auto state =
       std::make_shared<MachineState>(co_await asio::this_coro::executor, std::move(directory));
   auto machine = co_await boot(config, std::move(wires), state);
-  if (machine) co_return std::move(*machine);
+  if (machine) {
+    state->together = false;
+    co_return std::move(*machine);
+  }
+  if (lost != nullptr) *lost = state->end;
   auto explained = co_await explain(std::move(machine).error(), state);
   co_return std::unexpected(std::move(*explained));
 }

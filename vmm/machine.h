@@ -8,16 +8,25 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "oci/base/async.h"
 #include "oci/base/unique_fd.h"
 #include "vmm/accelerator.h"
+#include "vmm/qemu_argv.h"
 
 namespace agentvm::vmm {
 
+// Where a restored machine comes from: files of a template, borrowed, open for reading.
+struct SavedGuest {
+  int memory = -1;
+  int state = -1;
+};
+
 struct MachineConfig {
+  MachineStart start = MachineStart::boot;
   std::string qemu;           // path of qemu-system-x86_64
   std::string virtiofsd;      // path of virtiofsd, Debian 12's (C) or Debian 13's (Rust)
   std::string vsock_backend;  // path of agentvm-vsock
@@ -38,13 +47,21 @@ struct MachineConfig {
   int socket_dir = -1;
   std::string kvm_device = "/dev/kvm";  // used with Accelerator::kvm
   std::chrono::milliseconds boot_timeout{60000};
+  // Not with `boot`: the guest's memory, a path that does not exist yet in a directory of
+  // mount_guest_memory() (vmm/guest_memory.h).
+  std::string memory_file;
+  SavedGuest saved;  // with `restore`
   bool jail = true;  // false only with the named token of the configuration
 };
 
-// Where a start's time went, milliseconds since the call.
+// Where a start's time went, microseconds since the call.
 struct BootTimings {
-  std::uint32_t backends_ready_ms = 0;  // the last of them has been executed, confined
-  std::uint32_t qemu_ready_ms = 0;      // QMP answers: all devices are made, the guest runs
+  std::uint32_t backends_ready_us = 0;  // the last of them has been executed, confined
+  std::uint32_t qemu_ready_us = 0;      // QMP answers: a booting guest runs
+  // Of a restore, 0 otherwise.
+  std::uint32_t memory_copied_us = 0;
+  std::uint32_t state_loaded_us = 0;
+  std::uint32_t resumed_us = 0;  // devices plugged, the guest runs
 };
 
 // Why and how a part of the machine went away.
@@ -55,16 +72,26 @@ struct MachineEnd {
 
 class Machine {
  public:
-  // Starts backends and QEMU, all at once; the guest is booting when this returns. On failure
+  // Starts backends and QEMU, all at once; the guest is booting, or runs on from where it was
+  // saved, when this returns. With `make_template` there are no backends and no sockets. On failure
   // nothing is left running. The error holds the last lines that the parts printed.
   // The calling process must have one thread and must not reap children that it does not know.
-  static Task<std::unique_ptr<Machine>> create(MachineConfig config);
+  // `lost`, borrowed: which part ended by itself, when that is why it fails.
+  static Task<std::unique_ptr<Machine>> create(MachineConfig config,
+                                               std::optional<MachineEnd>* lost = nullptr);
 
   // Destruction kills what still runs (SIGKILL) and reaps it.
   virtual ~Machine() = default;
 
   // Ends when any part of the machine has ended, by itself or by stop().
   virtual Task<MachineEnd> wait_end() = 0;
+
+  // Ends when the guest's console has said `text`, a part of a line. Of a guest that is ours alone.
+  virtual Task<void> wait_console(std::string text, std::chrono::milliseconds timeout) = 0;
+
+  // With `make_template`: stops the guest for good and writes its state, all but the memory, to
+  // `fd`. From then on memory_file holds still.
+  virtual Task<void> save(int fd, std::chrono::milliseconds timeout) = 0;
 
   // Ends QEMU by QMP quit, by SIGKILL when that takes longer than `patience`, then the backends;
   // all are reaped when it returns. Idempotent.

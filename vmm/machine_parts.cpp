@@ -29,11 +29,12 @@ constexpr std::uint64_t kVsockThreads = 64;
 // Where QEMU finds the guest's files in its root.
 constexpr const char* kKernelInJail = "guest/kernel";
 constexpr const char* kInitramfsInJail = "guest/initramfs";
+constexpr const char* kMemoryInJail = "guest/memory";
 // The whole root of a static backend.
 constexpr const char* kBackendInJail = "agentvm-vsock";
 constexpr const char* kSocketsInJail = "sockets";
 
-JailSpec make_part(std::string name, const MachineWires& wires, std::initializer_list<int> fds) {
+JailSpec make_part(std::string name, const MachineWires& wires, const std::vector<int>& fds) {
   JailSpec spec;
   spec.name = std::move(name);
   spec.env = {"LANG=C.UTF-8"};
@@ -95,16 +96,27 @@ Result<std::vector<gid_t>> groups_for_kvm(const std::string& device) {
                           device));
 }
 
-Result<void> jail_qemu(const MachineConfig& config, pid_t monitor, JailSpec& spec) {
+Result<void> show_guest_files(const MachineConfig& config, JailSpec& spec) {
+  if (!config.memory_file.empty()) {
+    JailEntry memory = bind_entry(kMemoryInJail, config.memory_file);
+    memory.writable = true;
+    spec.root->push_back(std::move(memory));
+  }
+  if (config.start == MachineStart::restore) return {};
   TRY(check_readable_by_all(config.kernel, "the guest kernel"));
   TRY(check_readable_by_all(config.initramfs, "the guest initramfs"));
+  spec.root->push_back(bind_entry(kKernelInJail, config.kernel));
+  spec.root->push_back(bind_entry(kInitramfsInJail, config.initramfs));
+  return {};
+}
+
+Result<void> jail_qemu(const MachineConfig& config, pid_t monitor, JailSpec& spec) {
   spec.namespaces = all_namespaces();
   spec.filter = SyscallFilter::unprivileged;
   const uid_t uid = qemu_uid(monitor);
   spec.user = JailUser{uid, uid, {}, 0};
   spec.root = make_program_root(config.qemu);
-  spec.root->push_back(bind_entry(kKernelInJail, config.kernel));
-  spec.root->push_back(bind_entry(kInitramfsInJail, config.initramfs));
+  TRY(show_guest_files(config, spec));
   if (config.accelerator == Accelerator::kvm) {
     spec.user->groups = TRY(groups_for_kvm(config.kvm_device));
     JailEntry device = bind_entry("dev/kvm", config.kvm_device);
@@ -145,22 +157,40 @@ uid_t vsock_uid(pid_t monitor) {
   return uid_of_part(monitor, 1);
 }
 
-Result<JailSpec> qemu_part(const MachineConfig& config, const MachineWires& wires, pid_t monitor) {
-  JailSpec spec = make_part("qemu", wires,
-                            {wires.qmp_theirs.get(), wires.console_theirs.get(),
-                             wires.vsock_qemu.get(), wires.shared_qemu.get()});
-  spec.program = real_path(config.qemu);
-  if (config.jail) TRY(jail_qemu(config, monitor, spec), "jail QEMU");
+QemuDescription describe_qemu(const MachineConfig& config) {
+  const auto seen = [&](const std::string& path, const char* in_jail) {
+    return config.jail && !path.empty() ? std::string("/") + in_jail : path;
+  };
   QemuDescription machine;
-  machine.program = spec.program;
+  machine.program = real_path(config.qemu);
+  machine.start = config.start;
   machine.accelerator = config.accelerator;
   machine.vcpus = config.vcpus;
   machine.memory_mib = config.memory_mib;
-  machine.kernel = config.jail ? std::string("/") + kKernelInJail : config.kernel;
-  machine.initramfs = config.jail ? std::string("/") + kInitramfsInJail : config.initramfs;
-  machine.command_line =
-      kernel_command_line({config.accelerator, config.tsc_khz, config.kernel_parameters});
-  machine.fds = {kFirstFd, kFirstFd + 1, kFirstFd + 2, kFirstFd + 3};
+  machine.memory_file = seen(config.memory_file, kMemoryInJail);
+  machine.kernel = seen(config.kernel, kKernelInJail);
+  machine.initramfs = seen(config.initramfs, kInitramfsInJail);
+  machine.command_line = kernel_command_line(
+      {config.accelerator, config.tsc_khz, config.kernel_parameters});
+  machine.fds.qmp = kFirstFd;
+  machine.fds.console = kFirstFd + 1;
+  if (config.start != MachineStart::make_template) {
+    machine.fds.vsock = kFirstFd + 2;
+    machine.fds.shared = kFirstFd + 3;
+  }
+  return machine;
+}
+
+Result<JailSpec> qemu_part(const MachineConfig& config, const MachineWires& wires, pid_t monitor) {
+  std::vector<int> fds{wires.qmp_theirs.get(), wires.console_theirs.get()};
+  if (config.start != MachineStart::make_template) {
+    fds.push_back(wires.vsock_qemu.get());
+    fds.push_back(wires.shared_qemu.get());
+  }
+  JailSpec spec = make_part("qemu", wires, fds);
+  const QemuDescription machine = describe_qemu(config);
+  spec.program = machine.program;
+  if (config.jail) TRY(jail_qemu(config, monitor, spec), "jail QEMU");
   spec.argv = qemu_argv(machine);
   return spec;
 }

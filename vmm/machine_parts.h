@@ -28,11 +28,15 @@ struct MachineWires {
 // The name of the hybrid vsock's socket in MachineConfig::socket_dir.
 inline constexpr const char* kVsockSocket = "vsock.sock";
 
-// Leaves "vsock.sock" in the socket directory, nothing else.
+// Leaves "vsock.sock" in the socket directory, nothing else. With `make_template` there are no
+// wires to backends.
 [[nodiscard]] Result<MachineWires> make_wires(const MachineConfig& config);
 
 // Lets `owner` (uid and gid alike) go through the directory and connect to its "vsock.sock_N".
 [[nodiscard]] Result<void> lend_socket_dir(int socket_dir, uid_t owner);
+
+// QEMU of the machine, with its file descriptors and files as its jail has them.
+[[nodiscard]] QemuDescription describe_qemu(const MachineConfig& config);
 
 // `monitor` is the calling process, from which the parts' uids come.
 [[nodiscard]] Result<JailSpec> qemu_part(const MachineConfig& config, const MachineWires& wires,

@@ -1,5 +1,6 @@
 #include "vmm/machine_state.h"
 
+#include <fmt/format.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,6 +55,30 @@ void MachineState::note_end(MachinePart& part, int wait_status) {
   part.wait_status = wait_status;
   part.ended.set();
   first_end.set();
+  if (together) {
+    for (const auto& other : parts) other->child.kill();
+  }
+  if (said_) said_->set();
+}
+
+void MachineState::look_for_words() {
+  if (said_ && tail.text().contains(words_)) said_->set();
+}
+
+Task<void> MachineState::wait_console(std::shared_ptr<MachineState> self, std::string text,
+                                      std::chrono::milliseconds timeout) {
+  self->words_ = std::move(text);
+  self->said_ = std::make_unique<Event>(self->executor_);
+  self->look_for_words();
+  if (self->end) self->said_->set();
+  const bool in_time = co_await self->said_->wait_for(timeout);
+  if (self->end) co_return fail(ErrorKind::unavailable, self->end->part + " ended");
+  if (!in_time) {
+    co_return fail(ErrorKind::unavailable,
+                   fmt::format("the guest did not say '{}' within {} ms", self->words_,
+                               timeout.count()));
+  }
+  co_return Result<void>{};
 }
 
 Task<MachineEnd> MachineState::wait_cause(std::shared_ptr<MachineState> self) {
@@ -80,6 +105,7 @@ Task<void> MachineState::drain(std::shared_ptr<MachineState> self, UniqueFd fd, 
     auto [code, n] = co_await stream.async_read_some(asio::buffer(chunk), use_result);
     if (code) break;
     self->tail.add(std::string_view(chunk.data(), n));
+    self->look_for_words();
   }
   if (errors) self->errors_drained.set();
   co_return Result<void>{};

@@ -39,6 +39,10 @@ class MachineState : public std::enable_shared_from_this<MachineState> {
   // Reads the guest's console and what the parts print into the tail, to their end.
   void listen(UniqueFd console, UniqueFd errors);
 
+  // Ends when the console, from now on or in what is left of it, says `text`; when any part ends.
+  [[nodiscard]] static Task<void> wait_console(std::shared_ptr<MachineState> self, std::string text,
+                                               std::chrono::milliseconds timeout);
+
   // Waits for the first end and says whose it was. A backend that leaves by itself mostly does so
   // since QEMU has gone, which is seen a moment later: then it was QEMU's.
   [[nodiscard]] static Task<MachineEnd> wait_cause(std::shared_ptr<MachineState> self);
@@ -49,6 +53,9 @@ class MachineState : public std::enable_shared_from_this<MachineState> {
   std::vector<std::shared_ptr<MachinePart>> parts;  // QEMU is the first
   Event first_end;
   std::optional<MachineEnd> end;  // of the part that ended first
+  // While the machine starts: the end of one part kills the others, so that nobody waits for what
+  // the dead one should answer.
+  bool together = true;
   Event errors_drained;
   ConsoleTail tail;
 
@@ -58,7 +65,11 @@ class MachineState : public std::enable_shared_from_this<MachineState> {
   void note_end(MachinePart& part, int wait_status);
 
   asio::any_io_executor executor_;
+  void look_for_words();
+
   UniqueFd directory_;
+  std::string words_;  // what wait_console() waits for
+  std::unique_ptr<Event> said_;
   bool listens_ = false;
 };
 

@@ -56,10 +56,11 @@ Result<MachineWires> make_wires(const MachineConfig& config) {
   MachineWires wires;
   TRY(pair(wires.qmp_ours, wires.qmp_theirs));
   TRY(pair(wires.console_ours, wires.console_theirs));
-  TRY(pair(wires.vsock_qemu, wires.vsock_backend));
   auto [read_end, write_end] = TRY(sys::pipe());
   wires.errors_ours = std::move(read_end);
   wires.errors_theirs = std::move(write_end);
+  if (config.start == MachineStart::make_template) return wires;
+  TRY(pair(wires.vsock_qemu, wires.vsock_backend));
   TRY(connect_shared(config.socket_dir, wires), "connect QEMU to virtiofsd");
   wires.vsock_listener = TRY(sys::listen_unix_at(config.socket_dir, kVsockSocket, 0600));
   return wires;

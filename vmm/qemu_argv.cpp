@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "vmm/slots.h"
+
 namespace agentvm::vmm {
 
 namespace {
@@ -30,9 +32,58 @@ void append_accelerator(Argv& argv, Accelerator accelerator) {
   }
 }
 
-void append_vhost_user(Argv& argv, const std::string& id, int fd, const std::string& device) {
-  append(argv, {"-chardev", fmt::format("socket,id={}-socket,fd={}", id, fd), "-device",
-                fmt::format("{},id={},chardev={}-socket", device, id, id)});
+void append_socket(Argv& argv, const char* chardev, int fd) {
+  append(argv, {"-chardev", fmt::format("socket,id={},fd={}", chardev, fd)});
+}
+
+// QEMU ends a value at a comma that is not doubled.
+std::string quoted(const std::string& path) {
+  std::string out;
+  for (const char c : path) out.append(c == ',' ? 2 : 1, c);
+  return out;
+}
+
+// Shared, since vhost-user backends map it.
+void append_memory(Argv& argv, const QemuDescription& description) {
+  const std::string backend =
+      description.memory_file.empty()
+          ? "memory-backend-memfd,id=memory"
+          : "memory-backend-file,id=memory,mem-path=" + quoted(description.memory_file);
+  append(argv, {"-m", fmt::format("{}M", description.memory_mib), "-object",
+                fmt::format("{},size={}M,share=on", backend, description.memory_mib)});
+}
+
+void append_guest(Argv& argv, const QemuDescription& description) {
+  if (description.start == MachineStart::restore) return append(argv, {"-incoming", "defer"});
+  append(argv, {"-kernel", description.kernel, "-initrd", description.initramfs, "-append",
+                description.command_line});
+}
+
+void append_slots(Argv& argv) {
+  // The guest is told by us when to look, not by ACPI.
+  append(argv, {"-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"});
+  for (unsigned slot = 0; slot < kSlots; ++slot) {
+    append(argv, {"-device", fmt::format("pcie-root-port,id={},chassis={},slot={},addr={:#x}",
+                                         slot_name(slot), slot + 1, slot + 1,
+                                         kFirstSlotDevice + slot)});
+  }
+}
+
+// A restored machine has their sockets; they are plugged once its state is loaded.
+void append_devices(Argv& argv, const QemuDescription& description) {
+  const bool boot = description.start == MachineStart::boot;
+  if (description.fds.vsock >= 0) append_socket(argv, kVsockChardev, description.fds.vsock);
+  if (description.fds.vsock >= 0 && boot) {
+    append(argv, {"-device", fmt::format("vhost-user-vsock-pci,id=vsock,chardev={},bus={}",
+                                         kVsockChardev, slot_name(kVsockSlot))});
+  }
+  if (description.fds.shared >= 0) append_socket(argv, kSharedChardev, description.fds.shared);
+  if (description.fds.shared >= 0 && boot) {
+    append(argv,
+           {"-device",
+            fmt::format("vhost-user-fs-pci,id=shared,chardev={},bus={},queue-size={},tag={}",
+                        kSharedChardev, slot_name(kSharedSlot), kSharedQueueSize, kSharedTag)});
+  }
 }
 
 }  // namespace
@@ -50,31 +101,21 @@ std::vector<std::string> qemu_argv(const QemuDescription& description) {
                 "smbus=off,usb=off,vmport=off"});
   append_accelerator(argv, description.accelerator);
   append(argv, {"-smp", fmt::format("{}", description.vcpus)});
-  append(argv, {"-m", fmt::format("{}M", description.memory_mib)});
-  // Shared, since vhost-user backends map it.
-  append(argv, {"-object", fmt::format("memory-backend-memfd,id=memory,size={}M,share=on",
-                                       description.memory_mib)});
-  append(argv, {"-kernel", description.kernel, "-initrd", description.initramfs, "-append",
-                description.command_line});
+  append_memory(argv, description);
+  append_guest(argv, description);
   append(argv, {"-chardev", fmt::format("socket,id=qmp-socket,fd={}", fds.qmp), "-mon",
                 "chardev=qmp-socket,mode=control"});
   append(argv, {"-chardev", fmt::format("socket,id=console-socket,fd={}", fds.console), "-serial",
                 "chardev:console-socket"});
-  append_vhost_user(argv, "vsock", fds.vsock, "vhost-user-vsock-pci");
-  if (fds.shared >= 0) {
-    append_vhost_user(argv, "shared", fds.shared,
-                      fmt::format("vhost-user-fs-pci,queue-size=1024,tag={}", kSharedTag));
-  }
-  for (std::uint32_t port = 0; port < description.hotplug_ports; ++port) {
-    append(argv, {"-device", fmt::format("pcie-root-port,id=hotplug{},chassis={},slot={}", port,
-                                         port + 1, port + 1)});
-  }
+  append_slots(argv);
+  append_devices(argv, description);
   return argv;
 }
 
 std::string kernel_command_line(const CommandLineDescription& description) {
   std::string line =
-      "console=ttyS0 quiet panic=-1 random.trust_cpu=on 8250.nr_uarts=1 cryptomgr.notests";
+      "console=ttyS0 quiet panic=-1 random.trust_cpu=on 8250.nr_uarts=1 cryptomgr.notests "
+      "pcie_ports=compat";
   if (description.accelerator == Accelerator::tcg) {
     line += " no_timer_check init_on_alloc=0";
     // Calibration against an emulated timer takes long and, on a busy host, may never end.

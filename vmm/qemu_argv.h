@@ -10,25 +10,36 @@
 
 namespace agentvm::vmm {
 
+// What a machine is started for.
+enum class MachineStart : std::uint8_t {
+  boot,  // the kernel, with all devices
+  // The kernel, without the devices that QEMU cannot save, to become a template.
+  make_template,
+  // From a template: QEMU waits for the saved state, the other devices are plugged after it.
+  restore,
+};
+
 // The file descriptors are numbers in QEMU's own table, inherited and connected.
 struct QemuFds {
   int qmp = -1;
   int console = -1;
-  int vsock = -1;   // vhost-user
+  int vsock = -1;   // vhost-user; not with make_template
   int shared = -1;  // vhost-user; -1: no virtiofs device
   friend bool operator==(const QemuFds&, const QemuFds&) = default;
 };
 
 struct QemuDescription {
   std::string program;  // argv[0]
+  MachineStart start = MachineStart::boot;
   Accelerator accelerator = Accelerator::tcg;
   std::uint32_t vcpus = 1;
   std::uint64_t memory_mib = 512;
-  std::string kernel;     // as QEMU sees it
-  std::string initramfs;  // as QEMU sees it
+  // As QEMU sees it: a file of the memory's size; "": memory of QEMU's own.
+  std::string memory_file;
+  std::string kernel;     // as QEMU sees it; not with restore
+  std::string initramfs;  // as QEMU sees it; not with restore
   std::string command_line;
   QemuFds fds;
-  std::uint32_t hotplug_ports = 0;  // PCIe root ports "hotplug0"…, for device_add
   friend bool operator==(const QemuDescription&, const QemuDescription&) = default;
 };
 
@@ -36,6 +47,11 @@ struct QemuDescription {
 inline constexpr const char* kSharedTag = "shared";
 
 [[nodiscard]] std::vector<std::string> qemu_argv(const QemuDescription& description);
+
+// The chardevs of the vhost-user devices.
+inline constexpr const char* kVsockChardev = "vsock-socket";
+inline constexpr const char* kSharedChardev = "shared-socket";
+inline constexpr unsigned kSharedQueueSize = 1024;
 
 struct CommandLineDescription {
   Accelerator accelerator = Accelerator::tcg;

@@ -35,6 +35,7 @@ class Qmp::Connection : public std::enable_shared_from_this<Connection> {
   Connection(const asio::any_io_executor& executor, int socket)
       : socket_(executor, asio::local::stream_protocol(), socket),
         greeted_(executor),
+        migrated_(executor),
         executor_(executor) {}
 
   void start() { spawn<void>(executor_, read_all(shared_from_this())); }
@@ -78,6 +79,17 @@ class Qmp::Connection : public std::enable_shared_from_this<Connection> {
       co_return fail(ErrorKind::failed_precondition, "QEMU says: " + *pending->reply->error);
     }
     co_return *pending->reply;
+  }
+
+  // "completed", "failed" or "cancelled".
+  Task<std::string> wait_migrated(Timeout timeout) {
+    const bool in_time = co_await migrated_.wait_for(timeout);
+    if (!in_time) {
+      co_return fail(ErrorKind::unavailable,
+                     fmt::format("QEMU was not done within {} ms", timeout.count()));
+    }
+    if (!why_.empty()) co_return fail(ErrorKind::unavailable, "QEMU's control socket " + why_);
+    co_return migration_;
   }
 
   std::optional<QmpGreeting> greeting_;
@@ -133,6 +145,7 @@ class Qmp::Connection : public std::enable_shared_from_this<Connection> {
       greeting_ = *greeting;
       greeted_.set();
     } else if (const auto* event = std::get_if<QmpEvent>(&*message)) {
+      note_migration(*event);
       if (handler_) handler_(*event);
     } else if (auto* reply = std::get_if<QmpReply>(&*message)) {
       // An answer that came after its deadline finds nobody.
@@ -143,15 +156,27 @@ class Qmp::Connection : public std::enable_shared_from_this<Connection> {
     }
   }
 
+  void note_migration(const QmpEvent& event) {
+    if (event.kind != QmpEventKind::migration) return;
+    if (event.reason != "completed" && event.reason != "failed" && event.reason != "cancelled") {
+      return;
+    }
+    migration_ = event.reason;
+    migrated_.set();
+  }
+
   void end(std::string why) {
     if (!why_.empty()) return;
     why_ = std::move(why);
     greeted_.set();
+    migrated_.set();
     for (auto& [id, pending] : pending_) pending->answered.set();
   }
 
   asio::local::stream_protocol::socket socket_;
   Event greeted_;
+  Event migrated_;
+  std::string migration_;  // how it ended
   asio::any_io_executor executor_;
   std::string why_;  // why no command can be sent any more
   std::uint64_t last_id_ = 0;
@@ -264,6 +289,36 @@ Task<void> Qmp::getfd(std::string name, int fd, Timeout timeout) {
   JsonWriter json;
   json.begin_object().key("fdname").value(name).end_object();
   return command("getfd", json.take(), fd, timeout);
+}
+
+Task<void> Qmp::migrate(std::string command_name, int fd, Timeout timeout) {
+  const auto connection = connection_;
+  JsonWriter json;
+  json.begin_object().key("capabilities").begin_array();
+  for (const char* capability : {"x-ignore-shared", "events"}) {
+    json.begin_object().key("capability").value(capability).key("state").value(true).end_object();
+  }
+  auto prepared = co_await connection->execute(
+      "migrate-set-capabilities", json.end_array().end_object().take(), -1, timeout);
+  CO_TRY(std::move(prepared), "migrate-set-capabilities");
+  auto given = co_await getfd("state", fd, timeout);
+  CO_TRY(std::move(given));
+  auto begun = co_await connection->execute(command_name, R"({"uri":"fd:state"})", -1, timeout);
+  CO_TRY(std::move(begun), "{}", command_name);
+  auto ended = co_await connection->wait_migrated(timeout);
+  const std::string how = CO_TRY(std::move(ended), "{}", command_name);
+  if (how != "completed") {
+    co_return fail(ErrorKind::failed_precondition, fmt::format("{}: {}", command_name, how));
+  }
+  co_return Result<void>{};
+}
+
+Task<void> Qmp::save_state(int fd, Timeout timeout) {
+  return migrate("migrate", fd, timeout);
+}
+
+Task<void> Qmp::load_state(int fd, Timeout timeout) {
+  return migrate("migrate-incoming", fd, timeout);
 }
 
 }  // namespace agentvm::vmm

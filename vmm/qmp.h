@@ -63,10 +63,17 @@ class Qmp {
   // Gives QEMU a duplicate of `fd` under `name`.
   Task<void> getfd(std::string name, int fd, Timeout timeout);
 
+  // Writes everything of a stopped guest but its memory, which is shared, to `fd`; loads it in a
+  // QEMU started with "-incoming defer" on the same memory. Both end when QEMU is done; the guest
+  // stays stopped. Once per machine.
+  Task<void> save_state(int fd, Timeout timeout);
+  Task<void> load_state(int fd, Timeout timeout);
+
  private:
   class Connection;
   explicit Qmp(std::shared_ptr<Connection> connection);
   Task<void> command(std::string name, std::string arguments, int fd, Timeout timeout);
+  Task<void> migrate(std::string command_name, int fd, Timeout timeout);
   std::shared_ptr<Connection> connection_;
 };
 

@@ -35,6 +35,7 @@ struct RunOptions {
   bool detach = false;
   bool keep = false;
   bool no_subreaper = false;
+  bool timings = false;
 };
 
 struct StartOptions {
@@ -132,6 +133,16 @@ struct CheckOptions {
 struct ConfigOptions {
   bool defaults = false;  // print the shipped file instead of what is in force
 };
+enum class TemplateAction : std::uint8_t { create, list, remove, prune, verify };
+struct TemplateOptions {
+  TemplateAction action = TemplateAction::list;
+  std::vector<std::string> names;  // remove, verify; verify: none for all
+  std::optional<std::uint32_t> vcpus;       // create; the configuration's default
+  std::optional<std::uint64_t> memory_mib;  // create
+  bool force = false;                       // create: also when there is one
+  bool all = false;                         // prune
+  std::string format = "table";             // list
+};
 // Verbs of runc that a microVM cannot honour: refused with a reason.
 struct RefusedOptions {
   std::string verb;
@@ -140,7 +151,8 @@ struct RefusedOptions {
 using Command = std::variant<CreateOptions, RunOptions, StartOptions, StateOptions, KillOptions,
                              DeleteOptions, PauseOptions, ResumeOptions, ExecOptions, PsOptions,
                              ListOptions, EventsOptions, UpdateOptions, SpecOptions,
-                             FeaturesOptions, CheckOptions, ConfigOptions, RefusedOptions>;
+                             FeaturesOptions, CheckOptions, ConfigOptions, TemplateOptions,
+                             RefusedOptions>;
 
 struct Arguments {
   Globals globals;

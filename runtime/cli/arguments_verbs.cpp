@@ -34,6 +34,9 @@ void add_lifecycle_verbs(const Verbs& verbs) {
   run->add_flag("--keep", run_options->keep, "do not delete the container when it ends");
   run->add_flag("--no-subreaper", run_options->no_subreaper, "do not reap the stand-in");
 
+  run->add_flag("--timings", run_options->timings,
+                "print to standard error where the time went, step by step");
+
   auto [start, start_options] =
       add_verb<StartOptions>(verbs, "start", "run the program of a created container");
   add_id(start, start_options);
@@ -166,6 +169,35 @@ void add_host_verbs(const Verbs& verbs) {
     options->verb = name;
     verb->prefix_command();
   }
+}
+
+void add_template_verb(const Verbs& verbs) {
+  CLI::App* group = verbs.app.add_subcommand(
+      "template", "saved VMs that containers are restored from: make, list, check, remove them");
+  group->require_subcommand(1);
+  const Verbs inner{*group, verbs.choose};
+  const auto add = [&](const char* name, TemplateAction action, const char* description) {
+    auto added = add_verb<TemplateOptions>(inner, name, description);
+    added.second->action = action;
+    return added;
+  };
+  auto [create, o] = add("create", TemplateAction::create, "make one now, for VMs of one size");
+  create->add_option("--vcpus", o->vcpus, "of the VMs (default: the configuration's)")
+      ->check(CLI::Range(1, 255));
+  create->add_option("--memory", o->memory_mib, "of the VMs in MiB (default: the configuration's)")
+      ->check(CLI::Range(64, 1024 * 1024));
+  create->add_flag("--force,-f", o->force, "make it anew when there is one");
+  auto [list, list_options] = add("ls", TemplateAction::list, "list them, the last used first");
+  list->alias("list");
+  list->add_option("--format,-f", list_options->format, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  auto [remove, remove_options] = add("rm", TemplateAction::remove, "remove some");
+  remove->add_option("name", remove_options->names, "as `ls` tells it")->required()->take_all();
+  auto [prune, prune_options] =
+      add("prune", TemplateAction::prune, "remove damaged and unfinished ones, and the least used");
+  prune->add_flag("--all,-a", prune_options->all, "remove all");
+  auto [verify, verify_options] = add("verify", TemplateAction::verify, "check every byte");
+  verify->add_option("name", verify_options->names, "as `ls` tells it; default: all")->take_all();
 }
 
 }  // namespace agentvm::runtime::cli

@@ -18,6 +18,7 @@ void add_exec_verb(const Verbs& verbs);
 void add_inspection_verbs(const Verbs& verbs);
 void add_update_verb(const Verbs& verbs);
 void add_host_verbs(const Verbs& verbs);
+void add_template_verb(const Verbs& verbs);
 
 // A verb whose options live as long as the parser.
 template <class Options>

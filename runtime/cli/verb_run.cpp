@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -63,6 +64,11 @@ Result<void> tell_pid(const CreateOptions& options, pid_t pid) {
   return {};
 }
 
+int finish(const RunOptions& options, const Timings& timings, int status) {
+  if (options.timings) fmt::print(stderr, "{}", timings.table());
+  return status;
+}
+
 }  // namespace
 
 Result<int> run_run(const Engine& engine, const RunOptions& options) {
@@ -71,25 +77,29 @@ Result<int> run_run(const Engine& engine, const RunOptions& options) {
   const bool foreground = !options.detach;
   if (foreground && !options.no_subreaper) (void)::prctl(PR_SET_CHILD_SUBREAPER, 1);
   const sigset_t set = forwarded_set();
-  const auto created =
-      TRY(create_container(engine, {create.id, create.bundle, create.console_socket, foreground}));
+  Timings timings;
+  const auto created = TRY(create_container(
+      engine, {create.id, create.bundle, create.console_socket, foreground, &timings}));
   const pid_t monitor = created.record.monitor.pid;
   auto outcome = tell_pid(create, monitor);
   std::unique_ptr<RawTerminal> raw;
   if (foreground) (void)::sigprocmask(SIG_BLOCK, &set, nullptr);
   if (outcome && foreground && created.terminal) outcome = make_raw(raw);
   if (outcome) outcome = start_container(engine, create.id);
-  if (outcome && !foreground) return 0;
+  timings.mark("started");
+  if (outcome && !foreground) return finish(options, timings, 0);
   const int status = outcome ? wait_for_monitor(monitor, set) : 1;
   raw.reset();
-  if (outcome && options.keep) return status;
+  timings.mark("program and VM ended");
+  if (outcome && options.keep) return finish(options, timings, status);
   auto removed = remove_container(engine, create.id, true);
   if (!outcome) {
     Error error = std::move(outcome).error();
     return std::unexpected(removed ? std::move(error) : std::move(error).also(removed.error()));
   }
   TRY(std::move(removed));
-  return status;
+  timings.mark("deleted");
+  return finish(options, timings, status);
 }
 
 }  // namespace agentvm::runtime::cli

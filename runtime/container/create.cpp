@@ -9,6 +9,7 @@
 
 #include "oci/base/log.h"
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 #include "oci/base/try.h"
 #include "oci/spec_parser.h"
 #include "runtime/console.h"
@@ -17,9 +18,12 @@
 #include "runtime/hooks.h"
 #include "runtime/host_cgroup.h"
 #include "runtime/host_limits.h"
+#include "runtime/machine_config.h"
+#include "runtime/monitor/guest_boot.h"
 #include "runtime/monitor/spawn.h"
 #include "runtime/session/guest_link.h"
 #include "runtime/session/process_streams.h"
+#include "runtime/templates/choice.h"
 #include "runtime/vm_host.h"
 
 namespace agentvm::runtime {
@@ -27,6 +31,8 @@ namespace agentvm::runtime {
 namespace {
 
 constexpr std::size_t kMaxConfigBytes = 16U << 20;
+// For a place among the VMs that start: each of those that hold one has time-outs of its own.
+constexpr std::chrono::minutes kStartPatience{10};
 
 struct Bundle {
   std::string path;  // absolute, symlinks resolved
@@ -103,6 +109,9 @@ Result<MonitorPlan> make_plan(const Engine& engine, const CreateRequest& request
   plan.programs = TRY(find_vm_programs(plan.config));
   plan.accelerator = TRY(choose_accelerator(plan.config));
   plan.tsc_khz = cached_tsc_khz();
+  plan.saved = choose_template(
+      plan.config, machine_config(plan.config, plan.programs, plan.size,
+                                  plan.accelerator.accelerator, plan.tsc_khz));
   plan.foreground = request.foreground;
   for (const std::string& note : plan.share.notes) log::info("{}", note);
   for (const std::string& member : bundle.spec.unknown_members) {
@@ -129,14 +138,14 @@ Result<void> attach_terminal(MonitorPlan& plan, const CreateRequest& request) {
   return {};
 }
 
-Result<void> expect(Channel& channel, MessageType expected, std::chrono::milliseconds timeout) {
-  const auto message = TRY(channel.receive(timeout));
+Result<Message> expect(Channel& channel, MessageType expected, std::chrono::milliseconds timeout) {
+  auto message = TRY(channel.receive(timeout));
   if (!message) return fail(ErrorKind::unavailable, "the container's monitor died");
   if (message->type == MessageType::failed) return std::unexpected(message->error);
   if (message->type != expected) {
     return fail(ErrorKind::internal, "the container's monitor is out of step");
   }
-  return {};
+  return *std::move(message);
 }
 
 // The hooks of create, in the specification's order, while the guest boots.
@@ -188,9 +197,17 @@ Result<void> make_cgroup(const Engine& engine, const MonitorPlan& plan, const St
   return {};
 }
 
+Result<StartGate> enter_gate(const Config& config) {
+  const std::uint32_t cpus = TRY(host_size()).cpus;
+  return StartGate::enter(config.vm.parallel_starts == 0 ? cpus : config.vm.parallel_starts,
+                          kStartPatience);
+}
+
 // With the state directory made: everything up to "created".
 Result<void> bring_up(const Engine& engine, MonitorPlan& plan, const StateDir& dir,
-                      ContainerRecord& record) {
+                      ContainerRecord& record, Timings& timings) {
+  plan.gate = TRY(enter_gate(plan.config));
+  timings.mark("a place among those that start");
   auto spawned = TRY(spawn_monitor(plan));
   plan.terminal.reset();
   record.monitor = spawned.process;
@@ -202,14 +219,29 @@ Result<void> bring_up(const Engine& engine, MonitorPlan& plan, const StateDir& d
   TRY(spawned.channel.send({MessageType::proceed, "", {}}));
   TRY(run_create_hooks(record, plan.spec.hooks));
   TRY(spawned.channel.send({MessageType::hooks_done, "", {}}));
-  TRY(expect(spawned.channel, MessageType::created, timeout));
+  const Message created = TRY(expect(spawned.channel, MessageType::created, timeout));
+  plan.gate.reset();
+  TRY(timings.take(created.text));
   record.status = Status::created;
   return store(dir, record);
+}
+
+bool wants_timings(const oci::Spec& spec) {
+  const auto found = spec.annotations.find(kTimingsAnnotation);
+  return found != spec.annotations.end() && found->second == "true";
+}
+
+void log_timings(const std::string& id, const Timings& timings) {
+  for (const std::string_view line : split(timings.table(), "\n")) {
+    log::info("container '{}': {}", id, line);
+  }
 }
 
 }  // namespace
 
 Result<CreatedContainer> create_container(const Engine& engine, const CreateRequest& request) {
+  Timings own;
+  Timings& timings = request.timings != nullptr ? *request.timings : own;
   TRY(check_container_id(request.id));
   const Bundle bundle = TRY(load_bundle(request.bundle));
   auto plan = TRY(make_plan(engine, request, bundle));
@@ -217,11 +249,12 @@ Result<CreatedContainer> create_container(const Engine& engine, const CreateRequ
   auto root = TRY(StateRoot::open(engine.root));
   auto dir = TRY(root.create(record));
   plan.dir = &dir;
+  timings.mark("bundle read, VM planned");
   Result<void> up = attach_terminal(plan, request);
-  for (const char* name : {"shared", kVsockDirectory}) {
+  for (const char* name : {"shared", kVsockDirectory, kMemoryDirectory}) {
     if (up && ::mkdirat(dir.fd(), name, 0700) != 0) up = fail_errno(errno, "make the state");
   }
-  if (up) up = bring_up(engine, plan, dir, record);
+  if (up) up = bring_up(engine, plan, dir, record, timings);
   if (!up) {
     Error error = std::move(up).error().wrap("agentvm create failed");
     if (auto undone = destroy(dir, record); !undone) {
@@ -229,6 +262,8 @@ Result<CreatedContainer> create_container(const Engine& engine, const CreateRequ
     }
     return std::unexpected(std::move(error));
   }
+  timings.mark("created");
+  if (wants_timings(bundle.spec)) log_timings(record.id, timings);
   return CreatedContainer{std::move(record), bundle.spec.process->terminal};
 }
 

@@ -5,6 +5,7 @@
 
 #include "runtime/container/engine.h"
 #include "runtime/record.h"
+#include "runtime/timings.h"
 
 namespace agentvm::runtime {
 
@@ -14,6 +15,7 @@ struct CreateRequest {
   std::string console_socket;  // for process.terminal, unless foreground
   // The caller stays for the container's life and lends its own terminal (`run`).
   bool foreground = false;
+  Timings* timings = nullptr;  // borrowed; filled when given
 };
 
 struct CreatedContainer {

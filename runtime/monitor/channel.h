@@ -18,7 +18,7 @@ inline constexpr const char* kControlSocket = "monitor.sock";
 enum class MessageType : std::uint8_t {
   // monitor → create
   prepared,  // namespaces and cgroup are there: hooks may look at the monitor's pid
-  created,   // the container is created; text: the guest's kernel release
+  created,   // the container is created; text: the monitor's Timings, encoded
   failed,    // the error; the monitor is about to end
   // create → monitor
   proceed,     // the cgroup is there and recorded: children may be started

@@ -2,40 +2,38 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <csignal>
 #include <ctime>
 #include <optional>
 
+#include "oci/base/log.h"
 #include "oci/base/sys.h"
 #include "oci/base/text.h"
 #include "oci/base/try.h"
 #include "rpc/ports.h"
+#include "runtime/machine_config.h"
 #include "runtime/session/guest_link.h"
+#include "runtime/templates/choice.h"
 
 namespace agentvm::runtime {
 
 namespace {
 
-vmm::MachineConfig machine_config(const MonitorPlan& plan, int socket_dir) {
-  vmm::MachineConfig machine;
-  machine.qemu = plan.programs.qemu;
-  machine.virtiofsd = plan.programs.virtiofsd;
-  machine.vsock_backend = plan.programs.vsock_backend;
-  machine.kernel = plan.programs.kernel;
-  machine.initramfs = plan.programs.initramfs;
-  machine.kernel_parameters = plan.config.vm.kernel_parameters;
-  machine.accelerator = plan.accelerator.accelerator;
-  machine.vcpus = plan.size.vcpus;
-  machine.memory_mib = plan.size.memory_mib;
-  machine.tsc_khz = plan.tsc_khz;
+vmm::MachineConfig machine_of(const MonitorPlan& plan, int socket_dir, vmm::MachineStart start) {
+  vmm::MachineConfig machine = machine_config(plan.config, plan.programs, plan.size,
+                                              plan.accelerator.accelerator, plan.tsc_khz);
+  machine.start = start;
   machine.shared_dir = plan.dir->path() + "/shared";
   machine.socket_dir = socket_dir;
-  machine.kvm_device = plan.config.vm.kvm_device;
-  machine.boot_timeout = plan.config.vm.boot_timeout;
-  machine.jail = plan.config.security.jail == JailChoice::on;
+  if (start == vmm::MachineStart::restore) {
+    machine.memory_file = fmt::format("{}/{}/memory", plan.dir->path(), kMemoryDirectory);
+    machine.saved = {plan.saved->memory.get(), plan.saved->state.get()};
+  }
   return machine;
 }
 
@@ -47,8 +45,8 @@ std::string with_console(std::string sentence, const vmm::Machine& machine) {
 
 // The agent dials in once it serves. Whichever comes first counts: the connection, the machine's
 // end, the deadline.
-Task<UniqueFd> accept_agent(int listener, vmm::Machine& machine,
-                            std::chrono::milliseconds timeout) {
+Task<UniqueFd> accept_agent(int listener, vmm::Machine& machine, std::chrono::milliseconds timeout,
+                            std::optional<vmm::MachineEnd>& lost) {
   auto executor = co_await asio::this_coro::executor;
   // The signals live as long as the coroutines that they cancel, which end a little later.
   struct Race {
@@ -81,6 +79,7 @@ Task<UniqueFd> accept_agent(int listener, vmm::Machine& machine,
   const bool in_time = co_await race->over.wait_for(timeout);
   race->stop_listening.emit(asio::cancellation_type::all);
   race->stop_watching.emit(asio::cancellation_type::all);
+  lost = race->end;
   if (race->end) co_return fail(ErrorKind::unavailable, describe_end(machine, *race->end));
   if (!in_time || !race->connected) {
     co_return fail(ErrorKind::unavailable,
@@ -94,7 +93,7 @@ Task<UniqueFd> accept_agent(int listener, vmm::Machine& machine,
   co_return connection;
 }
 
-Task<std::string> configure(rpc::AgentClient& agent, const MonitorPlan& plan) {
+Task<void> configure(rpc::AgentClient& agent, const MonitorPlan& plan) {
   agent::v1::ConfigureRequest request;
   request.set_entropy(sys::random_bytes(64));
   request.set_machine_id(hexadecimal(sys::random_bytes(16)));
@@ -105,8 +104,52 @@ Task<std::string> configure(rpc::AgentClient& agent, const MonitorPlan& plan) {
   request.set_realtime_ns(static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
                           static_cast<std::uint64_t>(now.tv_nsec));
   auto answer = co_await agent.configure(request, plan.config.vm.request_timeout);
-  const agent::v1::ConfigureResponse configured = CO_TRY(std::move(answer), "configure the guest");
-  co_return configured.kernel_release();
+  CO_TRY(std::move(answer), "configure the guest");
+  co_return Result<void>{};
+}
+
+void mark_machine(Timings& timings, std::uint64_t begin_ns, const vmm::BootTimings& machine) {
+  const auto mark = [&](const char* name, std::uint32_t at_us) {
+    constexpr std::uint64_t kMicrosecond = 1000;
+    if (at_us != 0) timings.mark_at(name, begin_ns + at_us * kMicrosecond);
+  };
+  mark("QEMU and backends run, confined", machine.backends_ready_us);
+  mark("QEMU answers", machine.qemu_ready_us);
+  mark("template's memory copied", machine.memory_copied_us);
+  mark("template's state loaded", machine.state_loaded_us);
+  mark("devices plugged, guest goes on", machine.resumed_us);
+}
+
+// `lost`: the part of the machine whose end is why it failed.
+Task<Guest> start_guest(MonitorPlan& plan, vmm::MachineStart start,
+                        std::optional<vmm::MachineEnd>& lost) {
+  const std::string dial_in = fmt::format("{}_{}", kVsockSocket, rpc::kAgentPort);
+  // By path, not beneath the state directory's descriptor: that belongs to the caller's mount
+  // namespace, and what is not in our own cannot be mounted into the backend's jail.
+  const auto sockets =
+      CO_TRY(sys::open_at(AT_FDCWD, plan.dir->path() + "/" + kVsockDirectory,
+                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  (void)::unlinkat(sockets.get(), dial_in.c_str(), 0);
+  auto listener = CO_TRY(sys::listen_unix_at(sockets.get(), dial_in, 0600));
+  Guest guest;
+  const std::uint64_t begin_ns = monotonic_ns();
+  auto machine = co_await vmm::Machine::create(machine_of(plan, sockets.get(), start), &lost);
+  guest.machine = CO_TRY(std::move(machine), "start the VM");
+  mark_machine(plan.timings, begin_ns, guest.machine->timings());
+  auto connection =
+      co_await accept_agent(listener.get(), *guest.machine, plan.config.vm.boot_timeout, lost);
+  auto fd = CO_TRY(std::move(connection), "boot the VM");
+  plan.timings.mark("guest's agent has dialed in");
+  // One connection is the monitor's; nobody else may dial in.
+  listener.reset();
+  (void)::unlinkat(sockets.get(), dial_in.c_str(), 0);
+  auto executor = co_await asio::this_coro::executor;
+  auto client = CO_TRY(rpc::Client::create(executor, std::move(fd)));
+  guest.agent = std::make_shared<rpc::AgentClient>(std::move(client));
+  auto configured = co_await configure(*guest.agent, plan);
+  CO_TRY(std::move(configured));
+  plan.timings.mark("guest configured");
+  co_return std::move(guest);
 }
 
 }  // namespace
@@ -116,29 +159,20 @@ std::string describe_end(const vmm::Machine& machine, const vmm::MachineEnd& end
       fmt::format("the VM ended: {} {}", end.part, describe_wait_status(end.wait_status)), machine);
 }
 
-Task<Guest> boot_guest(const MonitorPlan& plan) {
-  const std::string dial_in = fmt::format("{}_{}", kVsockSocket, rpc::kAgentPort);
-  // By path, not beneath the state directory's descriptor: that belongs to the caller's mount
-  // namespace, and what is not in our own cannot be mounted into the backend's jail.
-  const auto sockets =
-      CO_TRY(sys::open_at(AT_FDCWD, plan.dir->path() + "/" + kVsockDirectory,
-                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  auto listener = CO_TRY(sys::listen_unix_at(sockets.get(), dial_in, 0600));
-  Guest guest;
-  auto machine = co_await vmm::Machine::create(machine_config(plan, sockets.get()));
-  guest.machine = CO_TRY(std::move(machine), "start the VM");
-  auto connection =
-      co_await accept_agent(listener.get(), *guest.machine, plan.config.vm.boot_timeout);
-  auto fd = CO_TRY(std::move(connection), "boot the VM");
-  // One connection is the monitor's; nobody else may dial in.
-  listener.reset();
-  (void)::unlinkat(sockets.get(), dial_in.c_str(), 0);
-  auto executor = co_await asio::this_coro::executor;
-  auto client = CO_TRY(rpc::Client::create(executor, std::move(fd)));
-  guest.agent = std::make_shared<rpc::AgentClient>(std::move(client));
-  auto release = co_await configure(*guest.agent, plan);
-  guest.kernel_release = CO_TRY(std::move(release));
-  co_return std::move(guest);
+Task<Guest> boot_guest(MonitorPlan& plan) {
+  std::optional<vmm::MachineEnd> lost;
+  if (plan.saved) {
+    auto restored = co_await start_guest(plan, vmm::MachineStart::restore, lost);
+    // A part that somebody killed (the kernel, short of memory, perhaps) says nothing about the
+    // template, and would be killed again.
+    const bool killed =
+        lost && WIFSIGNALED(lost->wait_status) && WTERMSIG(lost->wait_status) == SIGKILL;
+    if (restored || killed) co_return std::move(restored);
+    const std::string why = restored.error().text();
+    log::warning("container '{}': its VM could not be restored and boots: {}", plan.dir->id(), why);
+    reject_template(plan.config, plan.saved->manifest.key, why);
+  }
+  co_return co_await start_guest(plan, vmm::MachineStart::boot, lost);
 }
 
 }  // namespace agentvm::runtime

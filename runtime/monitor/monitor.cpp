@@ -15,6 +15,7 @@
 #include "runtime/monitor/orphan.h"
 #include "runtime/monitor/surroundings.h"
 #include "runtime/session/guest_process.h"
+#include "vmm/guest_memory.h"
 
 namespace agentvm::runtime {
 
@@ -95,9 +96,11 @@ Task<void> Life::create() {
   spawn<void>(co_await asio::this_coro::executor, follow_creator());
   auto proceed = co_await await_creator(MessageType::proceed);
   CO_TRY(std::move(proceed));
+  plan_.timings.mark("host cgroup ready");
   auto guest = co_await boot_guest(plan_);
   guest_ = CO_TRY(std::move(guest));
   auto hooks = co_await await_creator(MessageType::hooks_done);
+  plan_.timings.mark("create hooks done");
   if (hooks) hooks = co_await create_container();
   if (!hooks) {
     (void)co_await guest_.machine->stop(std::chrono::milliseconds(0));
@@ -109,7 +112,8 @@ Task<void> Life::create() {
   control_ = CO_TRY(
       ControlServer::create(executor, plan_.dir->fd(), [this] { return start_container(); }));
   created_ = true;
-  CO_TRY(channel_.send({MessageType::created, guest_.kernel_release, {}}));
+  plan_.timings.mark("container created in the guest");
+  CO_TRY(channel_.send({MessageType::created, plan_.timings.encode(), {}}));
   co_return Result<void>{};
 }
 
@@ -191,6 +195,9 @@ Result<HostStdio> prepare(MonitorPlan& plan) {
   if (plan.foreground) log::keep_stderr();
   detach_stdio();
   TRY(enter_surroundings(plan.spec, plan.share, plan.dir->path() + "/shared"));
+  if (plan.saved) {
+    TRY(vmm::mount_guest_memory(plan.dir->path() + "/" + kMemoryDirectory, plan.size.memory_mib));
+  }
   return stdio;
 }
 
@@ -202,6 +209,7 @@ void run_monitor(MonitorPlan& plan, Channel channel) {
     (void)channel.send({MessageType::failed, "", std::move(stdio).error()});
     ::_exit(1);
   }
+  plan.timings.mark("monitor ready: namespaces, shared directory");
   (void)channel.send({MessageType::prepared, "", {}});
   InitExit how = kKilled;
   {

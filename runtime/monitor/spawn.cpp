@@ -14,6 +14,7 @@ Result<SpawnedMonitor> spawn_monitor(MonitorPlan& plan) {
   auto ends = TRY(sys::socket_pair(SOCK_STREAM));
   const pid_t pid = TRY(spawn_orphan([&] {
                           ends.first.reset();
+                          plan.gate.reset();
                           run_monitor(plan, Channel(std::move(ends.second)));
                         }),
                         "start the monitor");

@@ -152,10 +152,7 @@ TEST_F(Errors, AGuestThatDoesNotComeUpIsGivenUpWithItsConsole) {
 
 TEST_F(Errors, ABrokenKernelIsGivenUpWithItsConsole) {
   write_file(scratch() + "/vmlinux", "this is no kernel");
-  configure("boot_timeout_ms = 4000");
-  const std::string config = read_file(scratch() + "/config.toml");
-  write_file(scratch() + "/config.toml", "[vm]\nkernel = \"" + scratch() + "/vmlinux\"\n" +
-                                             config.substr(config.find("initramfs")));
+  configure("boot_timeout_ms = 4000", "", scratch() + "/vmlinux");
   EXPECT_THAT(create_error(Bundle({"/bin/true"})), HasSubstr("VM"));
 }
 

@@ -171,7 +171,9 @@ TEST_P(CreatorFaults, ACreateThatIsKilledLeavesOnlyWhatDeleteForceRemoves) {
   const Bundle bundle({"/bin/sleep", "1000"});
   bundle.store();
   {
-    Background creating(command({"create", "--bundle", bundle.path(), "web"}));
+    CommandOptions to_files;  // a container that was created by then holds its streams
+    to_files.file_output = true;
+    Background creating(command({"create", "--bundle", bundle.path(), "web"}), to_files);
     std::this_thread::sleep_for(std::chrono::milliseconds(GetParam()));
     creating.send(SIGKILL);
     (void)creating.wait();

@@ -97,9 +97,9 @@ TEST_F(MachineTest, BootsAndTellsItsEnd) {
   auto machine = create();
   ASSERT_TRUE(machine);
   EXPECT_EQ(machine->pids().size(), 3U);
-  EXPECT_LE(machine->timings().backends_ready_ms, machine->timings().qemu_ready_ms);
-  RecordProperty("backends_ready_ms", static_cast<int>(machine->timings().backends_ready_ms));
-  RecordProperty("qemu_ready_ms", static_cast<int>(machine->timings().qemu_ready_ms));
+  EXPECT_LE(machine->timings().backends_ready_us, machine->timings().qemu_ready_us);
+  RecordProperty("backends_ready_us", static_cast<int>(machine->timings().backends_ready_us));
+  RecordProperty("qemu_ready_us", static_cast<int>(machine->timings().qemu_ready_us));
   (void)await(machine->wait_end());
   await(machine->stop(kLong));
   EXPECT_THAT(machine->console_tail(), HasSubstr("init runs: off"));

@@ -21,7 +21,7 @@ struct CommandOptions {
   std::string directory;                 // working directory; empty: ours
   std::vector<std::string> environment;  // NAME=VALUE, besides PATH
   std::chrono::seconds timeout{120};     // then SIGKILL to the whole group
-  bool file_output = false;                 // set by run_command
+  bool file_output = false;              // output goes to files; run_command sets it
   bool null_input = true;                // /dev/null unless `input` is given
 };
 

@@ -18,6 +18,12 @@ namespace fs = std::filesystem;
 
 namespace {
 
+// AGENTVM_TEST_TEMPLATES=off: every VM boots.
+bool with_templates() {
+  const char* word = ::getenv("AGENTVM_TEST_TEMPLATES");
+  return word == nullptr || std::string_view(word) != "off";
+}
+
 std::string image_dir() {
   const char* named = ::getenv("AGENTVM_TEST_IMAGE");
   return named != nullptr ? named : AGENTVM_IMAGE_DIR;
@@ -27,10 +33,14 @@ std::string image_dir() {
 
 void Agentvm::SetUp() {
   ASSERT_EQ(::geteuid(), 0U) << "these tests boot VMs as root";
-  ASSERT_TRUE(fs::exists(image_dir() + "/vmlinux"))
+  ASSERT_TRUE(fs::exists(image_file("vmlinux")))
       << "no guest image: cmake --build <build directory> --target guest-image";
   scratch_ = std::make_unique<TemporaryDirectory>();
   configure("");
+  if (with_templates()) {
+    const Outcome made = agentvm({"template", "create"});
+    ASSERT_EQ(made.status, 0) << made.err;
+  }
   before_ = take_census();
 }
 
@@ -41,17 +51,31 @@ void Agentvm::TearDown() {
   EXPECT_THAT(left_behind(before_), testing::IsEmpty()) << "left behind on the host";
 }
 
-void Agentvm::configure(const std::string& toml) const {
+std::string Agentvm::shared_store() {
+  return AGENTVM_TEMPLATES;
+}
+
+std::string Agentvm::image_file(const std::string& name) {
+  return image_dir() + "/" + name;
+}
+
+void Agentvm::configure(const std::string& vm, const std::string& templates,
+                        const std::string& kernel) const {
+  const std::string shared = fmt::format(
+      "enabled = {}\nautomatic = false\ndirectory = \"{}\"\n", with_templates(), AGENTVM_TEMPLATES);
   write_file(scratch() + "/config.toml",
-             fmt::format("[vm]\n"
-                         "kernel = \"{0}/vmlinux\"\n"
-                         "initramfs = \"{0}/initramfs.cpio\"\n"
-                         "vsock_backend = \"{1}\"\n{2}\n",
-                         image_dir(), AGENTVM_VSOCK_BINARY, toml));
+             fmt::format("[templates]\n{}\n"
+                         "[vm]\n"
+                         "kernel = \"{}\"\n"
+                         "initramfs = \"{}\"\n"
+                         "vsock_backend = \"{}\"\n{}\n",
+                         templates.empty() ? shared : templates,
+                         kernel.empty() ? image_file("vmlinux") : kernel,
+                         image_file("initramfs.cpio"), AGENTVM_VSOCK_BINARY, vm));
 }
 
 std::string Agentvm::guest_kernel_release() {
-  return read_file(image_dir() + "/kernel-release");
+  return read_file(image_file("kernel-release"));
 }
 
 std::vector<std::string> Agentvm::command(const std::vector<std::string>& arguments) const {

@@ -42,8 +42,15 @@ class Agentvm : public testing::Test {
   [[nodiscard]] const std::string& scratch() const { return scratch_->path(); }
   // What `uname -r` says in the guest.
   [[nodiscard]] static std::string guest_kernel_release();
-  // Appended to the configuration file that every command gets.
-  void configure(const std::string& toml) const;
+  // The configuration file that every command gets: with `vm` appended to its table of that name,
+  // and with `templates` as that table instead of the tests' own store.
+  // `kernel`: another than the image's.
+  void configure(const std::string& vm, const std::string& templates = "",
+                 const std::string& kernel = "") const;
+  // The template store of all tests.
+  [[nodiscard]] static std::string shared_store();
+  // A file of the guest's image: "vmlinux".
+  [[nodiscard]] static std::string image_file(const std::string& name);
 
  private:
   std::unique_ptr<TemporaryDirectory> scratch_;

@@ -1,4 +1,4 @@
-#include "runtime/remove_tree.h"
+#include "oci/base/remove_tree.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 
-namespace agentvm::runtime {
+namespace agentvm {
 
 namespace {
 
@@ -85,4 +85,4 @@ Result<void> remove_entry(int parent, const std::string& name) {
   return remove_at_depth(parent, name, kMaxDepth);
 }
 
-}  // namespace agentvm::runtime
+}  // namespace agentvm

@@ -8,7 +8,7 @@
 
 #include "oci/base/error.h"
 
-namespace agentvm::runtime {
+namespace agentvm {
 
 // The names in `dir`, "." and ".." left out, in no order.
 [[nodiscard]] Result<std::vector<std::string>> list_names(int dir);
@@ -20,4 +20,4 @@ namespace agentvm::runtime {
 // The entry `name` of `parent`, with everything below it; fine when there is none.
 [[nodiscard]] Result<void> remove_entry(int parent, const std::string& name);
 
-}  // namespace agentvm::runtime
+}  // namespace agentvm

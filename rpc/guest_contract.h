@@ -1,0 +1,17 @@
+// What host and guest agree on before they can talk: words on the kernel's command line and on the
+// console, and where devices are plugged. Ports are in rpc/ports.h.
+#pragma once
+
+namespace agentvm::rpc {
+
+// On the kernel's command line of a guest that becomes a template: it boots, makes itself small,
+// says kTemplateReady on its console and looks for the devices that only a restored copy gets.
+inline constexpr const char* kTemplateWord = "agentvm.template";
+inline constexpr const char* kTemplateReady = "agentvm: ready to be saved";
+
+// Devices are plugged into slots: PCIe root ports, slot n at PCI address 0000:00:(16 + n).0.
+inline constexpr unsigned kFirstSlotDevice = 16;
+inline constexpr unsigned kVsockSlot = 0;
+inline constexpr unsigned kSharedSlot = 1;  // the virtiofs share
+
+}  // namespace agentvm::rpc
