@@ -1,7 +1,6 @@
 #include "guest-agent/launch/settings.h"
 
 #include <fmt/format.h>
-#include <linux/ioprio.h>
 #include <linux/sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -19,6 +18,13 @@
 namespace agentvm::guest {
 
 namespace {
+
+// ioprio_set(2). <linux/ioprio.h> is no C++ in all versions: it names a parameter "class".
+constexpr int kIoPriorityOfProcess = 1;
+constexpr int kIoClassShift = 13;
+constexpr int kIoClassRealtime = 1;
+constexpr int kIoClassBestEffort = 2;
+constexpr int kIoClassIdle = 3;
 
 template <class T>
 struct Word {
@@ -81,9 +87,9 @@ constexpr std::array kSchedulerFlags = std::to_array<Word<unsigned>>({
 });
 
 constexpr std::array kIoClasses = std::to_array<Word<int>>({
-    {"IOPRIO_CLASS_RT", IOPRIO_CLASS_RT},
-    {"IOPRIO_CLASS_BE", IOPRIO_CLASS_BE},
-    {"IOPRIO_CLASS_IDLE", IOPRIO_CLASS_IDLE},
+    {"IOPRIO_CLASS_RT", kIoClassRealtime},
+    {"IOPRIO_CLASS_BE", kIoClassBestEffort},
+    {"IOPRIO_CLASS_IDLE", kIoClassIdle},
 });
 
 template <class T, std::size_t N>
@@ -129,7 +135,7 @@ Result<void> set_scheduler(pid_t pid, const oci::Scheduler& scheduler) {
 
 Result<void> set_io_priority(pid_t pid, const oci::IoPriority& priority) {
   const int value = TRY(io_priority_value(priority));
-  if (::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid, value) != 0) {
+  if (::syscall(SYS_ioprio_set, kIoPriorityOfProcess, pid, value) != 0) {
     return fail_errno(errno, fmt::format("ioPriority {} {}", priority.io_class, priority.priority));
   }
   return {};
@@ -169,7 +175,7 @@ Result<int> io_priority_value(const oci::IoPriority& priority) {
   if (priority.priority < 0 || priority.priority > 7) {
     return refuse(fmt::format("ioPriority {} is not between 0 and 7", priority.priority));
   }
-  return IOPRIO_PRIO_VALUE(*io_class, priority.priority);
+  return (*io_class << kIoClassShift) | priority.priority;
 }
 
 Result<std::vector<std::uint64_t>> cpu_mask(std::string_view list) {
