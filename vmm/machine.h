@@ -94,7 +94,7 @@ class Machine {
   virtual Task<void> save(int fd, std::chrono::milliseconds timeout) = 0;
 
   // Ends QEMU by QMP quit, by SIGKILL when that takes longer than `patience`, then the backends;
-  // all are reaped when it returns. Idempotent.
+  // with no patience all of them at once. All are reaped when it returns. Idempotent.
   virtual Task<void> stop(std::chrono::milliseconds patience) = 0;
 
   // The last lines the guest's console and QEMU's stderr printed, control characters replaced,

@@ -34,13 +34,18 @@ Result<void> enter_network_namespace(const oci::Spec& spec) {
 
 }  // namespace
 
-Result<void> enter_surroundings(const oci::Spec& spec, const SharePlan& share,
-                                const std::string& shared_dir) {
-  TRY(enter_network_namespace(spec));
+Result<void> enter_own_mounts() {
   if (::unshare(CLONE_NEWNS) != 0) return fail_errno(errno, "make a mount namespace");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
     return fail_errno(errno, "make the mounts slaves of the host's");
   }
+  return {};
+}
+
+Result<void> enter_surroundings(const oci::Spec& spec, const SharePlan& share,
+                                const std::string& shared_dir) {
+  TRY(enter_network_namespace(spec));
+  TRY(enter_own_mounts());
   return apply_share(share, shared_dir);
 }
 

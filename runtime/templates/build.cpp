@@ -1,7 +1,6 @@
 #include "runtime/templates/build.h"
 
 #include <fmt/format.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 #include "oci/base/try.h"
 #include "rpc/guest_contract.h"
 #include "runtime/monitor/orphan.h"
+#include "runtime/monitor/surroundings.h"
 #include "vmm/guest_memory.h"
 #include "vmm/slots.h"
 #include "vmm/template/builder.h"
@@ -26,14 +26,6 @@ static_assert(rpc::kFirstSlotDevice == vmm::kFirstSlotDevice);
 static_assert(rpc::kVsockSlot == vmm::kVsockSlot && rpc::kSharedSlot == vmm::kSharedSlot);
 
 constexpr const char* kMemoryDirectory = "ram";  // in the draft
-
-Result<void> enter_own_mounts() {
-  if (::unshare(CLONE_NEWNS) != 0) return fail_errno(errno, "make a mount namespace");
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
-    return fail_errno(errno, "make the mounts slaves of the host's");
-  }
-  return {};
-}
 
 // The draft's directory with a tmpfs for the guest's memory, gone with the object.
 class MemoryDirectory {
