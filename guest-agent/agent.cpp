@@ -83,6 +83,7 @@ Task<agent::v1::ConfigureResponse> Agent::configure(CallContext& /*call*/,
     co_return fail(ErrorKind::failed_precondition, "the guest is configured already");
   }
   phase_ = Phase::unusable;
+  if (setup_.moments != nullptr) setup_.moments->mark(agent::v1::GUEST_STEP_CONFIGURING);
   CO_TRY(setup_.configure_guest(request));
   phase_ = Phase::configured;
   utsname system{};
@@ -92,6 +93,7 @@ Task<agent::v1::ConfigureResponse> Agent::configure(CallContext& /*call*/,
   response.set_agent_version(AGENTVM_VERSION);
   response.set_init_started_ms(setup_.init_started_ms);
   response.set_serving_ms(setup_.serving_ms);
+  if (setup_.moments != nullptr) setup_.moments->tell(*response.mutable_moments());
   co_return response;
 }
 
@@ -99,7 +101,10 @@ Task<agent::v1::ConfigureResponse> Agent::configure(CallContext& /*call*/,
 Task<agent::v1::CreateContainerResponse> Agent::create_container(
     CallContext& call, agent::v1::CreateContainerRequest request) {
   CO_TRY(check_configured());
+  Moments moments;
+  moments.mark(agent::v1::GUEST_STEP_CREATING);
   CreateOrder order;
+  order.moments = &moments;
   order.id = request.id();
   order.spec_json = std::move(*request.mutable_spec_json());
   for (const agent::v1::Storage& storage : request.storages()) {
@@ -110,6 +115,7 @@ Task<agent::v1::CreateContainerResponse> Agent::create_container(
   const pid_t pid = CO_TRY(std::move(created));
   agent::v1::CreateContainerResponse response;
   response.set_pid(static_cast<std::uint32_t>(pid));
+  moments.tell(*response.mutable_moments());
   co_return response;
 }
 

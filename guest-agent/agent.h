@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "guest-agent/containers.h"
+#include "guest-agent/moments.h"
 #include "guest-agent/reaper.h"
 #include "guest-agent/stream_table.h"
 #include "rpc/agent_service.h"
@@ -21,6 +22,7 @@ struct AgentSetup {
   // Milliseconds of guest uptime.
   std::uint32_t init_started_ms = 0;
   std::uint32_t serving_ms = 0;
+  Moments* moments = nullptr;  // borrowed: of the guest's own start, told with Configure
 };
 
 class Agent final : public rpc::AgentService {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "guest-agent/container.h"
+#include "guest-agent/moments.h"
 #include "guest-agent/process_list.h"
 #include "guest-agent/reaper.h"
 #include "guest-agent/storage.h"
@@ -25,6 +26,7 @@ struct CreateOrder {
   std::string spec_json;
   std::vector<StorageOrder> storages;
   StreamIds streams;
+  Moments* moments = nullptr;  // borrowed until create() has ended
 };
 
 struct ExecOrder {

@@ -35,6 +35,10 @@ Result<T> of_our_own(Result<T> outcome) {
   return std::unexpected(our_own(std::move(outcome).error()));
 }
 
+void mark(const CreateOrder& order, agent::v1::GuestStep step) {
+  if (order.moments != nullptr) order.moments->mark(step);
+}
+
 Result<oci::Spec> parse_guest_spec(const std::string& json) {
   oci::Spec spec = TRY(oci::parse_spec(json));
   if (!spec.process || !spec.root) {
@@ -57,6 +61,7 @@ Task<pid_t> Containers::create(CreateOrder order, std::shared_ptr<rpc::Connectio
   }
   const auto container = std::make_shared<Container>(order.id);
   container->spec = CO_TRY(parse_guest_spec(order.spec_json));
+  mark(order, agent::v1::GUEST_STEP_SPEC_PARSED);
   containers_[order.id] = container;
   auto built = co_await build(container, std::move(order), std::move(owner));
   if (built) co_return container->init->pid();
@@ -72,10 +77,12 @@ Task<void> Containers::build(Shared container, CreateOrder order,
                              std::shared_ptr<rpc::Connection> owner) {
   auto mounted = co_await mount_storages(container, std::move(order.storages));
   CO_TRY(of_our_own(std::move(mounted)));
+  mark(order, agent::v1::GUEST_STEP_STORAGES_MOUNTED);
   const oci::Resources resources = container->spec.linux_ && container->spec.linux_->resources
                                        ? *container->spec.linux_->resources
                                        : oci::Resources{};
   container->cgroup = CO_TRY(of_our_own(Cgroup::create(cgroups_, container->id, resources)));
+  mark(order, agent::v1::GUEST_STEP_CGROUP_MADE);
   auto launched = co_await launch(container, order.streams, std::move(owner));
   CO_TRY(std::move(launched));
   CO_TRY(container->take(ContainerEvent::created));

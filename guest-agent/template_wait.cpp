@@ -43,7 +43,7 @@ Result<void> say_ready() {
 
 }  // namespace
 
-Task<void> wait_to_be_restored() {
+Task<void> wait_to_be_restored(Moments& moments) {
   const PciSlot vsock = CO_TRY(PciSlot::open(rpc::kVsockSlot));
   const PciSlot shared = CO_TRY(PciSlot::open(rpc::kSharedSlot));
   CO_TRY(vsock.power_on());
@@ -57,8 +57,10 @@ Task<void> wait_to_be_restored() {
     asio::steady_timer pause(executor, kBetweenLooks);
     (void)co_await pause.async_wait(use_result);
   }
+  moments.mark(agent::v1::GUEST_STEP_VSOCK_FOUND);
   const bool plugged = CO_TRY(shared.look());
   if (!plugged) co_return fail(ErrorKind::unavailable, "the shared directory was not plugged");
+  moments.mark(agent::v1::GUEST_STEP_SHARE_FOUND);
   co_return Result<void>{};
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 
 #include "oci/base/sys.h"
 #include "runtime/vm_host.h"
+#include "vmm/template/store.h"
 
 namespace agentvm::runtime {
 
@@ -97,6 +99,44 @@ CheckItem check_cgroups() {
           "mount cgroup2 on /sys/fs/cgroup for limits on the VM as a whole"};
 }
 
+// virtiofsd holds a descriptor for every file that a guest remembers.
+CheckItem check_open_files() {
+  constexpr rlim_t kEnough = 1'000'000;
+  rlimit limit{};
+  (void)::getrlimit(RLIMIT_NOFILE, &limit);
+  const pid_t child = limit.rlim_max >= kEnough ? -1 : ::fork();
+  if (child == 0) {
+    const rlimit more{kEnough, kEnough};
+    ::_exit(::setrlimit(RLIMIT_NOFILE, &more) == 0 ? 0 : 1);
+  }
+  int status = 0;
+  while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (status == 0) return {"open files", CheckVerdict::good, "as many as a guest needs", ""};
+  return {"open files", CheckVerdict::note,
+          fmt::format("{} at most, and the limit cannot be raised", limit.rlim_max),
+          "a container that uses more files at once sees \"Too many open files\": raise the hard "
+          "limit of who starts agentvm (ulimit -Hn, LimitNOFILE=)"};
+}
+
+CheckItem check_templates(const Config& config) {
+  const std::string& directory = config.templates.directory;
+  if (!config.templates.enabled) {
+    return {"templates", CheckVerdict::note, "switched off in the configuration: every VM boots",
+            "remove templates.enabled"};
+  }
+  if (::access(directory.c_str(), F_OK) != 0) {
+    return {"templates", CheckVerdict::good, fmt::format("none yet in {}", directory), ""};
+  }
+  const auto store = vmm::TemplateStore::open(directory);
+  const auto entries = store ? store->list() : std::unexpected(store.error());
+  if (!entries) {
+    return {"templates", CheckVerdict::note, entries.error().text(),
+            "every VM boots until that is mended"};
+  }
+  return {"templates", CheckVerdict::good, fmt::format("{} in {}", entries->size(), directory), ""};
+}
+
 CheckItem check_device(const char* name, const char* path, const char* missing) {
   const int fd = ::open(path, O_RDWR | O_CLOEXEC);
   if (fd >= 0) {
@@ -129,6 +169,8 @@ std::vector<CheckItem> check_host(const Config& config) {
   items.push_back(check_image(config));
   items.push_back(check_jail(config));
   items.push_back(check_cgroups());
+  items.push_back(check_open_files());
+  items.push_back(check_templates(config));
   items.push_back(check_device("network", "/dev/net/tun",
                                "containers will have a loopback interface only: load module tun"));
   return items;

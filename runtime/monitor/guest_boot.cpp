@@ -18,6 +18,7 @@
 #include "rpc/ports.h"
 #include "runtime/machine_config.h"
 #include "runtime/session/guest_link.h"
+#include "runtime/session/guest_moments.h"
 #include "runtime/templates/choice.h"
 
 namespace agentvm::runtime {
@@ -93,7 +94,7 @@ Task<UniqueFd> accept_agent(int listener, vmm::Machine& machine, std::chrono::mi
   co_return connection;
 }
 
-Task<void> configure(rpc::AgentClient& agent, const MonitorPlan& plan) {
+Task<void> configure(rpc::AgentClient& agent, MonitorPlan& plan) {
   agent::v1::ConfigureRequest request;
   request.set_entropy(sys::random_bytes(64));
   request.set_machine_id(hexadecimal(sys::random_bytes(16)));
@@ -104,7 +105,9 @@ Task<void> configure(rpc::AgentClient& agent, const MonitorPlan& plan) {
   request.set_realtime_ns(static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
                           static_cast<std::uint64_t>(now.tv_nsec));
   auto answer = co_await agent.configure(request, plan.config.vm.request_timeout);
-  CO_TRY(std::move(answer), "configure the guest");
+  const agent::v1::ConfigureResponse configured = CO_TRY(std::move(answer), "configure the guest");
+  mark_guest(plan.timings, configured.moments());
+  plan.timings.mark("guest configured");
   co_return Result<void>{};
 }
 
@@ -148,7 +151,6 @@ Task<Guest> start_guest(MonitorPlan& plan, vmm::MachineStart start,
   guest.agent = std::make_shared<rpc::AgentClient>(std::move(client));
   auto configured = co_await configure(*guest.agent, plan);
   CO_TRY(std::move(configured));
-  plan.timings.mark("guest configured");
   co_return std::move(guest);
 }
 

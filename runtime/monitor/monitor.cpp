@@ -14,6 +14,7 @@
 #include "runtime/monitor/guest_boot.h"
 #include "runtime/monitor/orphan.h"
 #include "runtime/monitor/surroundings.h"
+#include "runtime/session/guest_moments.h"
 #include "runtime/session/guest_process.h"
 #include "vmm/guest_memory.h"
 
@@ -81,7 +82,8 @@ Task<void> Life::create_container() {
   storage->set_mount_point(kGuestShared);
   storage->set_fs_type("virtiofs");
   auto answer = co_await guest_.agent->create_container(request, plan_.config.vm.request_timeout);
-  CO_TRY(std::move(answer));
+  const agent::v1::CreateContainerResponse created = CO_TRY(std::move(answer));
+  mark_guest(plan_.timings, created.moments());
   streams_->start();
   co_return Result<void>{};
 }

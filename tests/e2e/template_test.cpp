@@ -98,6 +98,7 @@ TEST_F(Templates, AreMadeListedCheckedAndRemovedByCommand) {
   ASSERT_TRUE(document) << json.out;
   EXPECT_EQ(*document->root().item(0).find("memoryMib")->as_unsigned(), 512U);
   EXPECT_EQ(agentvm({"template", "verify"}).out, name + "  good\n");
+  EXPECT_THAT(agentvm({"check"}).out, HasSubstr("templates    1 in " + store()));
   struct stat status{};
   ASSERT_EQ(::stat((store() + "/" + name + "/memory").c_str(), &status), 0);
   EXPECT_LT(status.st_blocks * 512, 100 << 20);
@@ -113,7 +114,14 @@ TEST_F(Templates, AreRestoredInsteadOfBooting) {
   const Outcome outcome = run_timed(Bundle(Bundle::shell("cat /proc/cmdline; exit 3")));
   EXPECT_EQ(outcome.status, 3) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("agentvm.template"));
-  EXPECT_THAT(outcome.err, HasSubstr(kRestored));
+  // Of the host and of the guest, in their order.
+  std::size_t at = 0;
+  for (const char* step : {"QEMU answers", kRestored, "guest: vsock device found",
+                           "guest configured", "guest: shared directory mounted", "created",
+                           "started", "program and VM ended", "deleted"}) {
+    at = outcome.err.find(step, at);
+    ASSERT_NE(at, std::string::npos) << step << "\n" << outcome.err;
+  }
 }
 
 TEST_F(Templates, AreBuiltInTheBackgroundByTheFirstContainerThatMissesOne) {
@@ -228,6 +236,7 @@ TEST_F(Templates, ThatOthersMayWriteAreNotUsed) {
   const Outcome listed = agentvm({"template", "ls"});
   EXPECT_EQ(listed.status, 1);
   EXPECT_THAT(listed.err, HasSubstr("not trusted"));
+  EXPECT_THAT(agentvm({"check"}).out, HasSubstr("every VM boots until that is mended"));
 }
 
 TEST_F(Templates, OfAnOlderKernelAreNotUsed) {
@@ -279,6 +288,17 @@ TEST_F(Templates, WhoseBuilderWasKilledAreBuiltByTheNext) {
   make_template();
   EXPECT_EQ(files().size(), 1U);
   EXPECT_THAT(run_timed(Bundle({"/bin/true"})).err, HasSubstr(kRestored));
+}
+
+TEST_F(Templates, TellTheirTimingsToTheLogWithAnAnnotation) {
+  take_template();
+  Bundle bundle({"/bin/true"});
+  bundle.spec.annotations["io.agentvm.timings"] = "true";
+  bundle.store();
+  const std::string log = scratch() + "/log";
+  const Outcome outcome = agentvm({"--log", log, "run", "--bundle", bundle.path(), "web"});
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_THAT(read_file(log), HasSubstr(kRestored));
 }
 
 TEST_F(Templates, CanBeTurnedOff) {

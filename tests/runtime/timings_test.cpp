@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "runtime/session/guest_moments.h"
+
 namespace agentvm::runtime {
 namespace {
 
@@ -35,6 +37,35 @@ TEST(Timings, RefuseWhatIsNone) {
     Timings timings;
     EXPECT_FALSE(timings.take(text)) << text;
   }
+}
+
+using Told = google::protobuf::RepeatedPtrField<agent::v1::GuestMoment>;
+
+void tell(Told& told, int step, std::uint32_t before_us) {
+  agent::v1::GuestMoment& moment = *told.Add();
+  moment.set_step(static_cast<agent::v1::GuestStep>(step));
+  moment.set_before_us(before_us);
+}
+
+TEST(GuestMoments, AreCountedBackFromTheAnswer) {
+  Told told;
+  tell(told, agent::v1::GUEST_STEP_DIALED, 40'000);
+  tell(told, agent::v1::GUEST_STEP_CONFIGURING, 10'000);
+  Timings timings;
+  mark_guest(timings, told);
+  ASSERT_EQ(timings.moments().size(), 2U);
+  EXPECT_EQ(timings.moments()[0].name, "guest: host dialed");
+  EXPECT_EQ(timings.moments()[1].at_ns - timings.moments()[0].at_ns, 30'000'000U);
+}
+
+TEST(GuestMoments, OfAHostileGuestAreFewAndKnown) {
+  Told told;
+  for (const int step : {0, -1, 99, 1 << 30}) tell(told, step, 4'294'967'295U);
+  for (int i = 0; i < 1000; ++i) tell(told, agent::v1::GUEST_STEP_DIALED, 4'294'967'295U);
+  Timings timings;
+  mark_guest(timings, told);
+  EXPECT_EQ(timings.moments().size(), 12U);  // of the first 16
+  EXPECT_THAT(timings.table(), HasSubstr("0.0  guest: host dialed\n"));
 }
 
 }  // namespace

@@ -1,0 +1,117 @@
+# bench/README.md and its plot, from the figures. Sourced by bench/run.
+# shellcheck shell=bash
+
+row() { printf '| %s | %s | %s | %s |\n' "$@"; }
+
+# A row of figure `start`: text, command, goal.
+start_row() {
+  local seconds
+  seconds=$(median start "$2")
+  row "$1" "$(milliseconds "$seconds")" "$(milliseconds "$(percentile99 start "$2")")" \
+    "**$(ratio "$seconds" "$(median start 'bare QEMU')") ×** the bare boot; $3"
+}
+
+crowd_row() {
+  local each
+  each=$(jq --argjson n "$1" '.results[0].median/$n' "$results/crowd-$1.json")
+  row "$1 containers at once from a template, for each" "$(milliseconds "$each")" '' \
+    'goal ≤ 250 ms on 2 cores'
+}
+
+docker_rows() {
+  [[ -e $results/docker.json ]] || return 0
+  local ours theirs
+  ours=$(median docker 'docker run, agentvm') theirs=$(median docker 'docker run, runc')
+  row "\`docker run --rm\` of \`true\`" "$(milliseconds "$ours")" \
+    "$(milliseconds "$(percentile99 docker 'docker run, agentvm')")" \
+    "**$(ratio "$ours" "$theirs") ×** runc's $(milliseconds "$theirs"); goal ≤ 1.5 ×"
+}
+
+template_mib() {
+  agentvm template ls --format json | jq '.[0].memoryUsedBytes/1048576*10|round/10'
+}
+
+main_table() {
+  local stream socat
+  stream=$(stream_rate 'agentvm exec dd') socat=$(stream_rate 'socat over vsock')
+  echo '| figure | median | p99 | compared |'
+  echo '|---|---|---|---|'
+  start_row "\`agentvm run\` of busybox \`true\` from a template, whole process" \
+    'agentvm run, template' 'goal ≤ 200 ms'
+  start_row 'the same, booting' 'agentvm run, boot' 'goal ≤ 1.3 ×'
+  start_row 'bare QEMU, same machine, kernel and initramfs, trivial init' 'bare QEMU' '–'
+  start_row "\`runc run\` of the same bundle" 'runc run' '–'
+  ! command -v runsc >/dev/null || start_row "\`runsc run\` of the same bundle" 'runsc run' '–'
+  docker_rows
+  crowd_row 10
+  crowd_row 50
+  row "\`agentvm exec\` of \`true\`" "$(milliseconds "$(median exec 'agentvm exec')")" \
+    "$(milliseconds "$(percentile99 exec 'agentvm exec')")" 'goal ≤ 25 ms'
+  row "stdout of a container into a pipe, $stream_mib MiB" "$stream MB/s" '' \
+    "**$(ratio "$stream" "$socat") ×** socat's $socat MB/s over the same vsock; goal ≥ 100 MB/s"
+  row 'an idle container, PSS of all processes without the guest'"'"'s memory' \
+    "$(memory_above_guest) KiB" '' 'goal ≤ 40 MiB'
+  row 'of that, processes of ours' "$(memory_of_ours) KiB" '' 'goal ≤ 12 MiB'
+  row 'twenty idle containers, what the host has less, for each' \
+    "$(jq .kib_each "$results/memory-20.json") KiB" '' '–'
+  row 'what a restore copies of the template' "$(template_mib) MiB" '' '–'
+}
+
+files_table() {
+  local i ours default
+  echo '| work on files in the root | agentvm | virtiofsd with its defaults | runc | compared with those defaults |'
+  echo '|---|---|---|---|---|'
+  for ((i = 0; i < ${#file_work[@]}; i += 2)); do
+    ours=$(median "files-$((i / 2))" agentvm)
+    default=$(median "files-$((i / 2))" 'virtiofsd defaults')
+    printf '| %s | %s | %s | %s | **%s ×** as fast |\n' "${file_work[i]}" "$(milliseconds "$ours")" \
+      "$(milliseconds "$default")" "$(milliseconds "$(median "files-$((i / 2))" runc)")" \
+      "$(ratio "$default" "$ours")"
+  done
+}
+
+# Bars of figure `start`, in milliseconds.
+write_plot() {
+  jq -r '.results[] | [.command, (.median * 1000 | round)] | @tsv' "$results/start.json" |
+    awk -F'\t' '
+      { name[NR] = $1; ms[NR] = $2; if ($2 > most) most = $2 }
+      END {
+        width = 720; left = 170; bar = 22; step = 34; height = NR * step + 20
+        printf "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"13\">\n", width, height
+        printf "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n"
+        for (i = 1; i <= NR; i++) {
+          y = 10 + (i - 1) * step; w = ms[i] / most * (width - left - 90)
+          printf "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n", left - 8, y + 16, name[i]
+          printf "<rect x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"%s\"/>\n", left, y, w, bar, name[i] ~ /^agentvm/ ? "#1f6feb" : "#9aa4b2"
+          printf "<text x=\"%.1f\" y=\"%d\">%d ms</text>\n", left + w + 6, y + 16, ms[i]
+        }
+        print "</svg>"
+      }' >"$root/bench/start.svg"
+}
+
+write_readme() {
+  {
+    cat <<'TEXT'
+# Figures
+
+Written by `bench/run`. Every ratio is of medians taken in one run; the raw figures are in
+`results/`. The goals are those of the project's issues.
+
+TEXT
+    printf 'Machine: %s, %s cores, %s; accelerator %s. %s runs each (a third of that for files and Docker, 3 for crowds).\n\n' \
+      "$(awk -F': ' '/model name/ {print $2; exit}' /proc/cpuinfo)" "$(nproc)" \
+      "Linux $(uname -r | cut -d- -f1)" "$(agentvm check | awk '$2=="accelerator" {print $3}' | tr -d :)" "$runs"
+    printf '![from the command to the end of true](start.svg)\n\n'
+    main_table
+    printf '\n'
+    files_table
+    printf '\nProcesses of an idle container: name, PSS, the guest'"'"'s memory in it (KiB)\n\n```\n%s\n```\n' \
+      "$(<"$results/memory.txt")"
+    printf '\nWhere the time of a start from a template goes (%s)\n\n```\n%s\n```\n' \
+      "\`agentvm run --timings\`" "$(<"$results/timings.txt")"
+    cat "$root/bench/limits.md"
+  } >"$root/bench/README.md"
+  write_plot
+  mkdir -p "$root/bench/results"
+  cp "$results"/*.json "$root/bench/results/"
+}
