@@ -76,7 +76,7 @@ struct Parts {
 // Serves the monitor's connection; the guest ends with it.
 asio::awaitable<void> serve_monitor(Parts& parts) {
   if (kernel_command_line_has(rpc::kTemplateWord)) {
-    auto restored = co_await wait_to_be_restored(parts.moments);
+    auto restored = co_await wait_to_be_restored(parts.reaper, parts.moments);
     if (!restored) die(restored.error().text());
   }
   auto connection = co_await dial_host(rpc::kAgentPort, kDialPatience);

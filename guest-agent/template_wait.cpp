@@ -1,5 +1,6 @@
 #include "guest-agent/template_wait.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -7,7 +8,9 @@
 #include <cerrno>
 #include <string>
 
+#include "guest-agent/blocking_call.h"
 #include "guest-agent/pci_slot.h"
+#include "oci/base/log.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "rpc/guest_contract.h"
@@ -18,23 +21,27 @@ namespace {
 
 // A look into an empty slot is one read of its configuration space.
 constexpr std::chrono::milliseconds kBetweenLooks{1};
-// Not taken when the free memory is cleared: the kernel goes on working meanwhile.
-constexpr std::size_t kLeftFree = std::size_t{24} << 20;
-
 // What boot left behind in free pages would be saved and copied with every restore: the pages are
-// taken once, which clears them, and a page of zeros is not saved.
-Result<void> clear_free_memory() {
-  TRY(sys::write_file("/proc/sys/vm/drop_caches", "3"));
+// taken once, which clears them, and a page of zeros is not saved. Step by step, and never the last
+// of them: the kernel goes on working meanwhile. Runs in a child, whose end gives them back, and
+// which is the one to be killed should it be too many all the same. 0 or errno.
+constexpr std::size_t kStep = std::size_t{8} << 20;
+constexpr std::size_t kLeftFree = std::size_t{24} << 20;
+constexpr std::size_t kLeftFreeShare = 32;  // and this part of all memory: watermarks grow with it
+
+int take_free_memory() {
+  const int score = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (score < 0 || ::write(score, "1000", 4) != 4) return errno;
   struct sysinfo info{};
-  if (::sysinfo(&info) != 0) return fail_errno(errno, "sysinfo");
-  const std::size_t free = std::size_t{info.freeram} * info.mem_unit;
-  if (free <= kLeftFree) return {};
-  const std::size_t size = free - kLeftFree;
-  void* pages = ::mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_POPULATE, -1, 0);
-  if (pages == MAP_FAILED) return fail_errno(errno, "take the free memory");
-  ::munmap(pages, size);
-  return {};
+  if (::sysinfo(&info) != 0) return errno;
+  const std::size_t left = kLeftFree + std::size_t{info.totalram} * info.mem_unit / kLeftFreeShare;
+  while (std::size_t{info.freeram} * info.mem_unit > left + kStep) {
+    void* pages = ::mmap(nullptr, kStep, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_POPULATE, -1, 0);
+    if (pages == MAP_FAILED) return errno;
+    if (::sysinfo(&info) != 0) return errno;
+  }
+  return 0;
 }
 
 Result<void> say_ready() {
@@ -43,12 +50,15 @@ Result<void> say_ready() {
 
 }  // namespace
 
-Task<void> wait_to_be_restored(Moments& moments) {
+Task<void> wait_to_be_restored(Reaper& reaper, Moments& moments) {
   const PciSlot vsock = CO_TRY(PciSlot::open(rpc::kVsockSlot));
   const PciSlot shared = CO_TRY(PciSlot::open(rpc::kSharedSlot));
   CO_TRY(vsock.power_on());
   CO_TRY(shared.power_on());
-  CO_TRY(clear_free_memory(), "clear the free memory");
+  CO_TRY(sys::write_file("/proc/sys/vm/drop_caches", "3"));
+  // Without it the template is larger, no worse.
+  auto cleared = co_await call_in_child(reaper, "clear the free memory", take_free_memory);
+  if (!cleared) log::warning("{}", cleared.error().text());
   CO_TRY(say_ready());
   const auto executor = co_await asio::this_coro::executor;
   for (;;) {

@@ -114,7 +114,7 @@ void add_vm_sizes(std::vector<ConfigKey>& keys) {
                   "host has CPUs.",
                   number(0), NUMBER(vm, parallel_starts), 0, 1024});
   keys.push_back({"vm", "default_memory_mib", "Memory of a container that has no memory limit.",
-                  number(512), NUMBER(vm, default_memory_mib), 64, kMaxMib});
+                  number(512), NUMBER(vm, default_memory_mib), 80, kMaxMib});
   keys.push_back({"vm", "memory_overhead_mib",
                   "What the guest's kernel and agent need: a container with a memory limit gets\n"
                   "a VM of its limit plus this.",

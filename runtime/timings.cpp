@@ -34,7 +34,9 @@ void Timings::mark(std::string name) {
 }
 
 void Timings::mark_at(std::string name, std::uint64_t at_ns) {
-  moments_.push_back({std::move(name), at_ns});
+  // In the order in which they happened.
+  moments_.insert(std::ranges::upper_bound(moments_, at_ns, {}, &Moment::at_ns),
+                  {std::move(name), at_ns});
 }
 
 // A line for each: the time, a blank, the name.
@@ -53,17 +55,15 @@ Result<void> Timings::take(std::string_view encoded) {
       return fail(ErrorKind::internal, "the monitor's timings are damaged");
     }
     moment.name = line.substr(static_cast<std::size_t>(end - line.data()) + 1);
-    moments_.push_back(std::move(moment));
+    mark_at(std::move(moment.name), moment.at_ns);
   }
   return {};
 }
 
 std::string Timings::table() const {
-  std::vector<Moment> sorted = moments_;
-  std::ranges::stable_sort(sorted, {}, &Moment::at_ns);
   std::string out = fmt::format("{:>9}  {:>9}  {}\n", "AT MS", "TOOK MS", "STEP");
   std::uint64_t before = begin_ns_;
-  for (const Moment& moment : sorted) {
+  for (const Moment& moment : moments_) {
     out += fmt::format("{:>9.1f}  {:>9.1f}  {}\n", ms_between(begin_ns_, moment.at_ns),
                        ms_between(before, moment.at_ns), moment.name);
     before = moment.at_ns;

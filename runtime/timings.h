@@ -31,9 +31,9 @@ class Timings {
   [[nodiscard]] Result<void> take(std::string_view encoded);
   [[nodiscard]] std::string encode() const;
 
+  // In the order in which they happened.
   [[nodiscard]] const std::vector<Moment>& moments() const { return moments_; }
-  // In the order in which they happened, a line each: milliseconds since the beginning,
-  // milliseconds since the line before, name.
+  // A line each: milliseconds since the beginning, milliseconds since the line before, name.
   [[nodiscard]] std::string table() const;
 
  private:

@@ -12,7 +12,7 @@
 namespace agentvm::runtime {
 
 // The least in which the guest's kernel, the agent and a small program run.
-inline constexpr std::uint64_t kMinMemoryMib = 64;
+inline constexpr std::uint64_t kMinMemoryMib = 80;
 inline constexpr std::uint64_t kMaxMemoryMib = 1024 * 1024;
 
 struct VmSize {

@@ -185,7 +185,7 @@ void add_template_verb(const Verbs& verbs) {
   create->add_option("--vcpus", o->vcpus, "of the VMs (default: the configuration's)")
       ->check(CLI::Range(1, 255));
   create->add_option("--memory", o->memory_mib, "of the VMs in MiB (default: the configuration's)")
-      ->check(CLI::Range(64, 1024 * 1024));
+      ->check(CLI::Range(80, 1024 * 1024));
   create->add_flag("--force,-f", o->force, "make it anew when there is one");
   auto [list, list_options] = add("ls", TemplateAction::list, "list them, the last used first");
   list->alias("list");

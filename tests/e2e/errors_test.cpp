@@ -139,7 +139,7 @@ TEST_F(Errors, TooLittleMemoryIsSaidBeforeAnythingBoots) {
   bundle.spec.linux_->resources->memory.emplace();
   bundle.spec.linux_->resources->memory->limit = 16 << 20;
   configure("memory_overhead_mib = 16");
-  EXPECT_THAT(create_error(bundle), HasSubstr("below the 64 MiB that a guest needs"));
+  EXPECT_THAT(create_error(bundle), HasSubstr("below the 80 MiB that a guest needs"));
 }
 
 TEST_F(Errors, AGuestThatDoesNotComeUpIsGivenUpWithItsConsole) {

@@ -80,7 +80,7 @@ TEST_F(VmSizeTest, RefusesLimitsThatNoGuestFits) {
   config_.vm.memory_overhead_mib = 16;
   limit_memory(kMib);
   EXPECT_EQ(error(),
-            "memory limit 1 MiB plus 16 MiB of overhead is below the 64 MiB that a guest needs; "
+            "memory limit 1 MiB plus 16 MiB of overhead is below the 80 MiB that a guest needs; "
             "raise the limit, or vm.memory_overhead_mib in /etc/agentvm/config.toml");
   host_.memory_mib = 4 * kMaxMemoryMib;
   limit_memory(std::int64_t{1} << 62);
