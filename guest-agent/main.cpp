@@ -45,7 +45,8 @@ void survive_broken_pipes() {
 }
 
 // A process that writes is not interrupted for every piece of its output: the agent wakes without
-// preempting it (sched(7), SCHED_BATCH) and finds more to take at once. Its children start as usual.
+// preempting it (sched(7), SCHED_BATCH) and finds more to take at once. Its children start as
+// usual.
 void let_containers_go_on() {
   const sched_param parameters{};
   if (::sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &parameters) != 0) {

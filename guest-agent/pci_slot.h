@@ -19,7 +19,8 @@ class PciSlot {
   // Turns the slot's power on, without which a plugged device cannot be seen (PCI Express Base
   // Specification, 7.5.3.10, Slot Control). It stays on.
   [[nodiscard]] Result<void> power_on() const;
-  // Looks for what has been plugged; its driver is bound when this returns. True: there is a device.
+  // Looks for what has been plugged; its driver is bound when this returns. True: there is a
+  // device.
   [[nodiscard]] Result<bool> look() const;
 
  private:

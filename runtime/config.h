@@ -32,7 +32,7 @@ struct VmConfig {
   vmm::AcceleratorChoice accelerator = vmm::AcceleratorChoice::automatic;
   std::string kvm_device;
   std::uint32_t default_vcpus = 1;
-  std::uint32_t max_vcpus = 0;  // 0: as many as the host has
+  std::uint32_t max_vcpus = 0;        // 0: as many as the host has
   std::uint32_t parallel_starts = 0;  // 0: as many as the host has CPUs
   std::uint64_t default_memory_mib = 512;
   std::uint64_t memory_overhead_mib = 0;  // of the guest's kernel and agent, on top of the limit

@@ -166,10 +166,11 @@ void add_templates(std::vector<ConfigKey>& keys) {
   keys.push_back({"templates", "enabled",
                   "Whether VMs are restored from templates, which takes a fraction of a boot.",
                   true, FIELD(templates, enabled)});
-  keys.push_back({"templates", "automatic",
-                  "Whether a template that is missing is built in the background, while the VM that\n"
-                  "misses it boots. false: only `agentvm template create` makes them.",
-                  true, FIELD(templates, automatic)});
+  keys.push_back(
+      {"templates", "automatic",
+       "Whether a template that is missing is built in the background, while the VM that\n"
+       "misses it boots. false: only `agentvm template create` makes them.",
+       true, FIELD(templates, automatic)});
   keys.push_back({"templates", "directory",
                   "Where templates are kept; for root alone. Each takes some 50 MB.",
                   std::string("/var/cache/agentvm/templates"), FIELD(templates, directory)});

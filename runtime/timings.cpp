@@ -49,8 +49,7 @@ std::string Timings::encode() const {
 Result<void> Timings::take(std::string_view encoded) {
   for (const std::string_view line : split(encoded, "\n")) {
     Moment moment;
-    const auto [end, code] =
-        std::from_chars(line.data(), line.data() + line.size(), moment.at_ns);
+    const auto [end, code] = std::from_chars(line.data(), line.data() + line.size(), moment.at_ns);
     if (code != std::errc() || end == line.data() + line.size() || *end != ' ') {
       return fail(ErrorKind::internal, "the monitor's timings are damaged");
     }

@@ -34,8 +34,8 @@ class FileWindow {
 };
 
 // Calls `take(data, size, offset)`, which gives 0 or errno, for every piece of data in the file: at
-// most kPiece bytes that begin and end at pages (or the end of the file). Gives 0 or errno; allocates
-// nothing, so that a forked child may use it.
+// most kPiece bytes that begin and end at pages (or the end of the file). Gives 0 or errno;
+// allocates nothing, so that a forked child may use it.
 template <class Take>
 int for_each_piece(int fd, Take take) {
   off_t end = 0;

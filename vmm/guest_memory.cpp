@@ -19,7 +19,7 @@ namespace agentvm::vmm {
 
 namespace {
 
-constexpr std::uint64_t kMib = 1024 * 1024;
+constexpr std::uint64_t kMib = std::uint64_t{1024} * 1024;
 
 // 0 or errno: also for a child that must not allocate.
 int write_at(int fd, const char* bytes, std::size_t size, off_t offset) {
@@ -65,14 +65,15 @@ Result<void> mount_guest_memory(const std::string& directory, std::uint64_t memo
   const std::string options = fmt::format("mode=0711,nr_inodes=8,size={}M", memory_mib + 1);
   constexpr unsigned long kFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
   if (::mount("agentvm-memory", directory.c_str(), "tmpfs", kFlags, options.c_str()) != 0) {
-    return fail_errno(errno, fmt::format("mount a tmpfs for the guest's memory on '{}'", directory));
+    return fail_errno(errno,
+                      fmt::format("mount a tmpfs for the guest's memory on '{}'", directory));
   }
   return {};
 }
 
 Result<UniqueFd> make_memory_file(const std::string& path, std::uint64_t memory_mib, uid_t owner) {
-  auto file = TRY(sys::open_at(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, 0600),
-                  "make the guest's memory");
+  auto file =
+      TRY(sys::open_at(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, 0600), "make the guest's memory");
   if (::ftruncate(file.get(), static_cast<off_t>(memory_mib * kMib)) != 0 ||
       ::fchown(file.get(), owner, owner) != 0) {
     return fail_errno(errno, "make the guest's memory");

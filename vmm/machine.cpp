@@ -50,9 +50,7 @@ class RunningMachine final : public Machine {
 
   ~RunningMachine() override { state_->end_all(); }
 
-  Task<MachineEnd> wait_end() override {
-    return MachineState::wait_cause(state_);
-  }
+  Task<MachineEnd> wait_end() override { return MachineState::wait_cause(state_); }
 
   Task<void> wait_console(std::string text, milliseconds timeout) override {
     auto said = co_await MachineState::wait_console(state_, std::move(text), timeout);

@@ -170,8 +170,8 @@ QemuDescription describe_qemu(const MachineConfig& config) {
   machine.memory_file = seen(config.memory_file, kMemoryInJail);
   machine.kernel = seen(config.kernel, kKernelInJail);
   machine.initramfs = seen(config.initramfs, kInitramfsInJail);
-  machine.command_line = kernel_command_line(
-      {config.accelerator, config.tsc_khz, config.kernel_parameters});
+  machine.command_line =
+      kernel_command_line({config.accelerator, config.tsc_khz, config.kernel_parameters});
   machine.fds.qmp = kFirstFd;
   machine.fds.console = kFirstFd + 1;
   if (config.start != MachineStart::make_template) {

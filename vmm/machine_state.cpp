@@ -74,17 +74,15 @@ Task<void> MachineState::wait_console(std::shared_ptr<MachineState> self, std::s
   const bool in_time = co_await self->said_->wait_for(timeout);
   if (self->end) co_return fail(ErrorKind::unavailable, self->end->part + " ended");
   if (!in_time) {
-    co_return fail(ErrorKind::unavailable,
-                   fmt::format("the guest did not say '{}' within {} ms", self->words_,
-                               timeout.count()));
+    co_return fail(ErrorKind::unavailable, fmt::format("the guest did not say '{}' within {} ms",
+                                                       self->words_, timeout.count()));
   }
   co_return Result<void>{};
 }
 
 Task<MachineEnd> MachineState::wait_cause(std::shared_ptr<MachineState> self) {
   co_await self->first_end.wait();
-  if (!self->end)
-    co_return fail(ErrorKind::unavailable, "wait for the machine's end: cancelled");
+  if (!self->end) co_return fail(ErrorKind::unavailable, "wait for the machine's end: cancelled");
   const bool left_by_itself = WIFEXITED(self->end->wait_status);
   MachinePart& qemu = *self->parts.front();
   if (!left_by_itself || !co_await qemu.ended.wait_for(kCausePatience)) co_return *self->end;

@@ -63,9 +63,9 @@ void append_slots(Argv& argv) {
   // The guest is told by us when to look, not by ACPI.
   append(argv, {"-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"});
   for (unsigned slot = 0; slot < kSlots; ++slot) {
-    append(argv, {"-device", fmt::format("pcie-root-port,id={},chassis={},slot={},addr={:#x}",
-                                         slot_name(slot), slot + 1, slot + 1,
-                                         kFirstSlotDevice + slot)});
+    append(argv,
+           {"-device", fmt::format("pcie-root-port,id={},chassis={},slot={},addr={:#x}",
+                                   slot_name(slot), slot + 1, slot + 1, kFirstSlotDevice + slot)});
   }
 }
 

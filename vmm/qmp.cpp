@@ -298,8 +298,8 @@ Task<void> Qmp::migrate(std::string command_name, int fd, Timeout timeout) {
   for (const char* capability : {"x-ignore-shared", "events"}) {
     json.begin_object().key("capability").value(capability).key("state").value(true).end_object();
   }
-  auto prepared = co_await connection->execute(
-      "migrate-set-capabilities", json.end_array().end_object().take(), -1, timeout);
+  auto prepared = co_await connection->execute("migrate-set-capabilities",
+                                               json.end_array().end_object().take(), -1, timeout);
   CO_TRY(std::move(prepared), "migrate-set-capabilities");
   auto given = co_await getfd("state", fd, timeout);
   CO_TRY(std::move(given));

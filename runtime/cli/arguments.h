@@ -136,7 +136,7 @@ struct ConfigOptions {
 enum class TemplateAction : std::uint8_t { create, list, remove, prune, verify };
 struct TemplateOptions {
   TemplateAction action = TemplateAction::list;
-  std::vector<std::string> names;  // remove, verify; verify: none for all
+  std::vector<std::string> names;           // remove, verify; verify: none for all
   std::optional<std::uint32_t> vcpus;       // create; the configuration's default
   std::optional<std::uint64_t> memory_mib;  // create
   bool force = false;                       // create: also when there is one
@@ -148,11 +148,11 @@ struct RefusedOptions {
   std::string verb;
 };
 
-using Command = std::variant<CreateOptions, RunOptions, StartOptions, StateOptions, KillOptions,
-                             DeleteOptions, PauseOptions, ResumeOptions, ExecOptions, PsOptions,
-                             ListOptions, EventsOptions, UpdateOptions, SpecOptions,
-                             FeaturesOptions, CheckOptions, ConfigOptions, TemplateOptions,
-                             RefusedOptions>;
+using Command =
+    std::variant<CreateOptions, RunOptions, StartOptions, StateOptions, KillOptions, DeleteOptions,
+                 PauseOptions, ResumeOptions, ExecOptions, PsOptions, ListOptions, EventsOptions,
+                 UpdateOptions, SpecOptions, FeaturesOptions, CheckOptions, ConfigOptions,
+                 TemplateOptions, RefusedOptions>;
 
 struct Arguments {
   Globals globals;

@@ -74,7 +74,8 @@ void add_exec_verb(const Verbs& verbs) {
       ->take_all();
   verb->add_flag("--tty,-t", options->tty, "give it a terminal");
   verb->add_option("--user,-u", options->user, "UID[:GID]");
-  verb->add_option("--additional-gids,-g", options->additional_gids, "additional group, may be repeated")
+  verb->add_option("--additional-gids,-g", options->additional_gids,
+                   "additional group, may be repeated")
       ->allow_extra_args(false)
       ->delimiter(',')
       ->take_all();

@@ -45,8 +45,8 @@ Result<int> create(const Config& config, const vmm::TemplateStore& store,
   auto draft = TRY(store.begin(key));
   fmt::print(stderr, "making a template of {} vcpus and {} MiB...\n", machine.vcpus,
              machine.memory_mib);
-  const auto made = TRY(build_template(config, std::move(machine), store, std::move(draft)),
-                        "make the template");
+  const auto made =
+      TRY(build_template(config, std::move(machine), store, std::move(draft)), "make the template");
   print_made(key.name(), made);
   return 0;
 }

@@ -109,9 +109,9 @@ Result<MonitorPlan> make_plan(const Engine& engine, const CreateRequest& request
   plan.programs = TRY(find_vm_programs(plan.config));
   plan.accelerator = TRY(choose_accelerator(plan.config));
   plan.tsc_khz = cached_tsc_khz();
-  plan.saved = choose_template(
-      plan.config, machine_config(plan.config, plan.programs, plan.size,
-                                  plan.accelerator.accelerator, plan.tsc_khz));
+  plan.saved =
+      choose_template(plan.config, machine_config(plan.config, plan.programs, plan.size,
+                                                  plan.accelerator.accelerator, plan.tsc_khz));
   plan.foreground = request.foreground;
   for (const std::string& note : plan.share.notes) log::info("{}", note);
   for (const std::string& member : bundle.spec.unknown_members) {

@@ -129,9 +129,8 @@ Task<Guest> start_guest(MonitorPlan& plan, vmm::MachineStart start,
   const std::string dial_in = fmt::format("{}_{}", kVsockSocket, rpc::kAgentPort);
   // By path, not beneath the state directory's descriptor: that belongs to the caller's mount
   // namespace, and what is not in our own cannot be mounted into the backend's jail.
-  const auto sockets =
-      CO_TRY(sys::open_at(AT_FDCWD, plan.dir->path() + "/" + kVsockDirectory,
-                          O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+  const auto sockets = CO_TRY(sys::open_at(AT_FDCWD, plan.dir->path() + "/" + kVsockDirectory,
+                                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
   (void)::unlinkat(sockets.get(), dial_in.c_str(), 0);
   auto listener = CO_TRY(sys::listen_unix_at(sockets.get(), dial_in, 0600));
   Guest guest;

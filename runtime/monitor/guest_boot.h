@@ -20,9 +20,9 @@ struct Guest {
 // In the state directory: where a restored guest's memory lies, on a tmpfs of the monitor's.
 inline constexpr const char* kMemoryDirectory = "memory";
 
-// Restores the plan's template; boots where there is none or it turns out to be unusable. Bounded by
-// vm.boot_timeout_ms for each. On failure nothing of the machine is left running, and the error ends
-// with the last lines of the guest's console. Marks its moments in the plan's timings.
+// Restores the plan's template; boots where there is none or it turns out to be unusable. Bounded
+// by vm.boot_timeout_ms for each. On failure nothing of the machine is left running, and the error
+// ends with the last lines of the guest's console. Marks its moments in the plan's timings.
 [[nodiscard]] Task<Guest> boot_guest(MonitorPlan& plan);
 
 // "the VM ended: qemu was killed by signal 9", with the console's last lines.

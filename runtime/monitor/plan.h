@@ -27,7 +27,7 @@ struct MonitorPlan {
   vmm::AcceleratorVerdict accelerator;
   std::uint64_t tsc_khz = 0;
   std::optional<vmm::OpenTemplate> saved;  // what the VM is restored from; nothing: it boots
-  std::optional<StartGate> gate;  // the creator's, not the monitor's
+  std::optional<StartGate> gate;           // the creator's, not the monitor's
   // The terminal of the container: the slave of the pty whose master went to --console-socket, or
   // (foreground) a duplicate of the caller's own terminal, raw by now.
   UniqueFd terminal;

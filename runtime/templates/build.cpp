@@ -59,8 +59,8 @@ Result<vmm::TemplateManifest> build_into(vmm::MachineConfig machine,
   order.key = TRY(vmm::make_template_key(asked)).text;
   TRY(enter_own_mounts());
   const auto memory = TRY(MemoryDirectory::create(
-      draft.directory.get(), fmt::format("{}/{}.new/{}", store.path(), draft.name, kMemoryDirectory),
-      machine.memory_mib));
+      draft.directory.get(),
+      fmt::format("{}/{}.new/{}", store.path(), draft.name, kMemoryDirectory), machine.memory_mib));
   machine.start = vmm::MachineStart::make_template;
   machine.memory_file = memory.path() + "/memory";
   machine.kernel_parameters += machine.kernel_parameters.empty() ? "" : " ";

@@ -44,7 +44,8 @@ class Templates : public Agentvm {
   }
   // Takes over the one that the tests share, which is faster.
   std::string take_template() const {
-    EXPECT_EQ(run_command({"cp", "--archive", "--sparse=always", shared_store(), store()}).status, 0);
+    EXPECT_EQ(run_command({"cp", "--archive", "--sparse=always", shared_store(), store()}).status,
+              0);
     return make_template();
   }
 
@@ -63,7 +64,8 @@ class Templates : public Agentvm {
 
   [[nodiscard]] std::vector<std::string> files() const {
     std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(store())) names.push_back(entry.path().filename());
+    for (const auto& entry : fs::directory_iterator(store()))
+      names.push_back(entry.path().filename());
     std::ranges::sort(names);
     return names;
   }
@@ -171,9 +173,8 @@ TEST_F(Templates, OfTwoVmsAtOnceShareNoMemory) {
   start("one");
   create("other", other);
   start("other");
-  EXPECT_TRUE(eventually([this] {
-    return agentvm({"exec", "one", "cat", "/dev/shm/x"}).out == "one\n";
-  }));
+  EXPECT_TRUE(
+      eventually([this] { return agentvm({"exec", "one", "cat", "/dev/shm/x"}).out == "one\n"; }));
   EXPECT_THAT(agentvm({"exec", "other", "cat", "/dev/shm/x"}).err, HasSubstr("No such file"));
 }
 
@@ -265,7 +266,8 @@ TEST_F(Templates, ThatDoNotFitOnTheDiskAreNotMade) {
 TEST_F(Templates, OnAReadOnlyDiskAreUsedAndNoneAreMade) {
   const std::string name = take_template();
   ASSERT_EQ(::mount(store().c_str(), store().c_str(), nullptr, MS_BIND, nullptr), 0);
-  ASSERT_EQ(::mount(nullptr, store().c_str(), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  ASSERT_EQ(::mount(nullptr, store().c_str(), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr),
+            0);
   EXPECT_THAT(run_timed(Bundle({"/bin/true"})).err, HasSubstr(kRestored));
   Bundle other(Bundle::shell("echo runs"));
   other.spec.linux_->resources->memory.emplace();
@@ -282,9 +284,7 @@ TEST_F(Templates, WhoseBuilderWasKilledAreBuiltByTheNext) {
   for (const pid_t builder : found) ::kill(builder, SIGKILL);
   await_builders();
   // Nothing of it runs on; what lies in the store is cleared away by the next builder.
-  EXPECT_TRUE(eventually([this] {
-    return run_command({"pgrep", "-f", store()}).out.empty();
-  }));
+  EXPECT_TRUE(eventually([this] { return run_command({"pgrep", "-f", store()}).out.empty(); }));
   make_template();
   EXPECT_EQ(files().size(), 1U);
   EXPECT_THAT(run_timed(Bundle({"/bin/true"})).err, HasSubstr(kRestored));

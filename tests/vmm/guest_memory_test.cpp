@@ -24,8 +24,7 @@ UniqueFd sparse_file(off_t size) {
 }
 
 void put(const UniqueFd& fd, std::string_view bytes, off_t at) {
-  ASSERT_EQ(::pwrite(fd.get(), bytes.data(), bytes.size(), at),
-            static_cast<ssize_t>(bytes.size()));
+  ASSERT_EQ(::pwrite(fd.get(), bytes.data(), bytes.size(), at), static_cast<ssize_t>(bytes.size()));
 }
 
 std::string get(const UniqueFd& fd, std::size_t size, off_t at) {

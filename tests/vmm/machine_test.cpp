@@ -216,9 +216,10 @@ TEST_F(MachineTest, SaysWhatQemuSaidWhenItDoesNotStart) {
   auto machine = run_to_end(io_, Machine::create(config_));
   ASSERT_FALSE(machine);
   EXPECT_EQ(machine.error().kind, ErrorKind::unavailable);
-  EXPECT_THAT(machine.error().text(),
-              HasSubstr("start QEMU: negotiate with QEMU: QEMU's control socket was closed by QEMU; "
-                        "qemu exited with status 1"));
+  EXPECT_THAT(
+      machine.error().text(),
+      HasSubstr("start QEMU: negotiate with QEMU: QEMU's control socket was closed by QEMU; "
+                "qemu exited with status 1"));
   EXPECT_THAT(machine.error().text(), HasSubstr("last words: "));
   expect_nothing_left();
 }

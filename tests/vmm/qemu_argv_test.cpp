@@ -37,7 +37,7 @@ TEST(QemuArgv, IsExactlyThisForASoftwareMachine) {
           "/guest/kernel", "-initrd", "/guest/initramfs", "-append", "console=ttyS0", "-chardev",
           "socket,id=qmp-socket,fd=3", "-mon", "chardev=qmp-socket,mode=control", "-chardev",
           "socket,id=console-socket,fd=4", "-serial", "chardev:console-socket", "-global",
-          "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",  //
+          "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",              //
           "-device", "pcie-root-port,id=slot0,chassis=1,slot=1,addr=0x10",  //
           "-device", "pcie-root-port,id=slot1,chassis=2,slot=2,addr=0x11",  //
           "-device", "pcie-root-port,id=slot2,chassis=3,slot=3,addr=0x12",  //
@@ -110,7 +110,8 @@ TEST(QemuArgv, CanDoWithoutASharedDirectory) {
 TEST(KernelCommandLine, TellsASoftwareGuestTheHostsClock) {
   EXPECT_EQ(kernel_command_line({Accelerator::tcg, 2'500'000, "loglevel=7"}),
             "console=ttyS0 quiet panic=-1 random.trust_cpu=on 8250.nr_uarts=1 cryptomgr.notests "
-            "pcie_ports=compat no_timer_check init_on_alloc=0 tsc_early_khz=2500000 tsc=reliable loglevel=7");
+            "pcie_ports=compat no_timer_check init_on_alloc=0 tsc_early_khz=2500000 tsc=reliable "
+            "loglevel=7");
 }
 
 TEST(KernelCommandLine, LeavesTheClockToKvmAndToCalibration) {

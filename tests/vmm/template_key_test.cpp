@@ -1,5 +1,3 @@
-#include "vmm/template/key.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -7,6 +5,7 @@
 #include <functional>
 
 #include "tests/temp_dir.h"
+#include "vmm/template/key.h"
 #include "vmm/template/manifest.h"
 
 namespace agentvm::vmm {

@@ -1,6 +1,4 @@
 // Where templates lie: what counts as one, and what is refused.
-#include "vmm/template/store.h"
-
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,6 +11,7 @@
 #include "oci/base/sys.h"
 #include "tests/temp_dir.h"
 #include "vmm/template/checksum.h"
+#include "vmm/template/store.h"
 
 namespace agentvm::vmm {
 namespace {
@@ -226,11 +225,11 @@ TEST_F(Store, PrunesTheLeastUsedAndTheDamagedAndTheUnfinished) {
   std::filesystem::create_directory(directory() + "/" + key("dead").name() + ".new");
   const auto removed = store.prune(2);
   ASSERT_TRUE(removed) << removed.error().text();
-  EXPECT_THAT(*removed, UnorderedElementsAre(key("b").name(), key("d").name(),
-                                             key("dead").name() + ".new"));
-  EXPECT_THAT(names(), UnorderedElementsAre(key("a").name(), key("c").name(),
-                                            key("held").name() + ".new",
-                                            key("held").name() + ".lock"));
+  EXPECT_THAT(*removed,
+              UnorderedElementsAre(key("b").name(), key("d").name(), key("dead").name() + ".new"));
+  EXPECT_THAT(names(),
+              UnorderedElementsAre(key("a").name(), key("c").name(), key("held").name() + ".new",
+                                   key("held").name() + ".lock"));
 }
 
 TEST_F(Store, ListsTheLastUsedFirstAndSaysWhatIsWrong) {

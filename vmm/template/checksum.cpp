@@ -30,13 +30,12 @@ std::uint32_t checksum(std::string_view bytes) {
 
 Result<std::uint32_t> checksum_of_pages(int fd) {
   Crc32c crc;
-  const int failed =
-      for_each_piece(fd, [&crc](const char* bytes, std::size_t size, off_t offset) {
-        for (std::size_t at = 0; at < size; at += kPage) {
-          add_page(crc, bytes + at, std::min(kPage, size - at), offset + static_cast<off_t>(at));
-        }
-        return 0;
-      });
+  const int failed = for_each_piece(fd, [&crc](const char* bytes, std::size_t size, off_t offset) {
+    for (std::size_t at = 0; at < size; at += kPage) {
+      add_page(crc, bytes + at, std::min(kPage, size - at), offset + static_cast<off_t>(at));
+    }
+    return 0;
+  });
   if (failed != 0) return fail_errno(failed, "read the file");
   return crc.checksum();
 }

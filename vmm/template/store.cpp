@@ -27,7 +27,7 @@ constexpr const char* kManifest = "manifest.json";
 constexpr std::string_view kLock = ".lock";
 constexpr std::string_view kNew = ".new";
 constexpr std::string_view kFailed = ".failed";
-constexpr std::uint64_t kMib = 1024 * 1024;
+constexpr std::uint64_t kMib = std::uint64_t{1024} * 1024;
 constexpr std::size_t kMaxState = std::size_t{64} << 20;
 constexpr std::size_t kMaxReason = 4096;
 
@@ -52,11 +52,13 @@ Result<struct stat> check_owner(int fd, std::string_view what) {
 
 Result<UniqueFd> open_checked(int directory, const char* name, std::uint64_t size) {
   auto file = sys::open_at(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  if (!file) return unfit(fmt::format("its file '{}' cannot be opened: {}", name, file.error().text()));
+  if (!file)
+    return unfit(fmt::format("its file '{}' cannot be opened: {}", name, file.error().text()));
   const auto status = TRY(check_owner(file->get(), fmt::format("its file '{}'", name)));
   if (!S_ISREG(status.st_mode)) return unfit(fmt::format("its '{}' is no file", name));
   if (static_cast<std::uint64_t>(status.st_size) != size) {
-    return unfit(fmt::format("its file '{}' has {} bytes instead of {}", name, status.st_size, size));
+    return unfit(
+        fmt::format("its file '{}' has {} bytes instead of {}", name, status.st_size, size));
   }
   return std::move(*file);
 }
@@ -160,8 +162,8 @@ std::string TemplateStore::recent_failure(const TemplateKey& key, std::chrono::s
 }
 
 Result<UniqueFd> TemplateStore::lock(const std::string& name) const {
-  auto file = TRY(sys::open_at(directory_.get(), with(name, kLock), O_RDWR | O_CREAT | O_NOFOLLOW,
-                               0600));
+  auto file =
+      TRY(sys::open_at(directory_.get(), with(name, kLock), O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
   if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
   if (errno == EWOULDBLOCK) return fail(ErrorKind::already_exists, "it is being built");
   return fail_errno(errno, "lock it");
@@ -195,6 +197,7 @@ Result<void> TemplateStore::publish(TemplateDraft draft, const TemplateManifest&
 }
 
 void TemplateStore::discard(TemplateDraft draft, const std::string& reason) const {
+  // As well as it goes: what stays is cleared away by the next builder, or by prune().
   (void)remove_entry(directory_.get(), with(draft.name, kNew));
   if (!reason.empty()) {
     (void)sys::replace_file_at(directory_.get(), with(draft.name, kFailed),

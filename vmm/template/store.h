@@ -42,8 +42,8 @@ struct TemplateEntry {
 
 class TemplateStore {
  public:
-  // An absolute path. Makes the directory (0700) if it is missing. failed_precondition when somebody else owns it or
-  // may write to it.
+  // An absolute path. Makes the directory (0700) if it is missing. failed_precondition when
+  // somebody else owns it or may write to it.
   [[nodiscard]] static Result<TemplateStore> open(const std::string& directory);
   [[nodiscard]] const std::string& path() const { return path_; }
 

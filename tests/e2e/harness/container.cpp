@@ -61,8 +61,8 @@ std::string Agentvm::image_file(const std::string& name) {
 
 void Agentvm::configure(const std::string& vm, const std::string& templates,
                         const std::string& kernel) const {
-  const std::string shared = fmt::format(
-      "enabled = {}\nautomatic = false\ndirectory = \"{}\"\n", with_templates(), AGENTVM_TEMPLATES);
+  const std::string shared = fmt::format("enabled = {}\nautomatic = false\ndirectory = \"{}\"\n",
+                                         with_templates(), AGENTVM_TEMPLATES);
   write_file(scratch() + "/config.toml",
              fmt::format("[templates]\n{}\n"
                          "[vm]\n"
