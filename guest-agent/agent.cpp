@@ -83,7 +83,7 @@ Task<agent::v1::ConfigureResponse> Agent::configure(CallContext& /*call*/,
     co_return fail(ErrorKind::failed_precondition, "the guest is configured already");
   }
   phase_ = Phase::unusable;
-  if (setup_.moments != nullptr) setup_.moments->mark(agent::v1::GUEST_STEP_CONFIGURING);
+  moments_.mark(agent::v1::GUEST_STEP_CONFIGURING);
   CO_TRY(setup_.configure_guest(request));
   phase_ = Phase::configured;
   utsname system{};
@@ -93,7 +93,7 @@ Task<agent::v1::ConfigureResponse> Agent::configure(CallContext& /*call*/,
   response.set_agent_version(AGENTVM_VERSION);
   response.set_init_started_ms(setup_.init_started_ms);
   response.set_serving_ms(setup_.serving_ms);
-  if (setup_.moments != nullptr) setup_.moments->tell(*response.mutable_moments());
+  moments_.tell(*response.mutable_moments());
   co_return response;
 }
 

@@ -22,7 +22,6 @@ struct AgentSetup {
   // Milliseconds of guest uptime.
   std::uint32_t init_started_ms = 0;
   std::uint32_t serving_ms = 0;
-  Moments* moments = nullptr;  // borrowed: of the guest's own start, told with Configure
 };
 
 class Agent final : public rpc::AgentService {
@@ -30,6 +29,9 @@ class Agent final : public rpc::AgentService {
   // Reaper and streams outlive the agent.
   Agent(const asio::any_io_executor& executor, Reaper& reaper, StreamTable& streams,
         AgentSetup setup);
+
+  // Of the guest's own start: told with Configure.
+  [[nodiscard]] Moments& moments() { return moments_; }
 
   // Kills every container, syncs (for as long as that may take when a disk is gone) and powers off.
   asio::awaitable<void> end_guest();
@@ -47,6 +49,7 @@ class Agent final : public rpc::AgentService {
   Reaper& reaper_;
   AgentSetup setup_;
   Containers containers_;
+  Moments moments_;
   enum class Phase : std::uint8_t { fresh, configured, unusable, ending } phase_ = Phase::fresh;
 };
 

@@ -11,12 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 
 #include "guest-agent/modules.h"
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 #include "oci/base/try.h"
 
 namespace agentvm::guest {
@@ -164,12 +166,8 @@ Result<CgroupTree> boot_guest() {
 bool kernel_command_line_has(std::string_view word) {
   const auto line = sys::read_file("/proc/cmdline", 65536);
   if (!line) return false;
-  for (std::size_t at = 0; at < line->size();) {
-    const std::size_t end = std::min(line->find_first_of(" \n", at), line->size());
-    if (std::string_view(*line).substr(at, end - at) == word) return true;
-    at = end + 1;
-  }
-  return false;
+  const auto words = split(*line, " \n");
+  return std::ranges::find(words, word) != words.end();
 }
 
 }  // namespace agentvm::guest

@@ -59,15 +59,10 @@ struct Parts {
   explicit Parts(AgentSetup setup)
       : reaper(io.get_executor()),
         streams(io.get_executor()),
-        agent(io.get_executor(), reaper, streams, with_moments(std::move(setup), moments)) {
+        agent(io.get_executor(), reaper, streams, std::move(setup)) {
     rpc::register_agent_service(server, agent);
   }
-  static AgentSetup with_moments(AgentSetup setup, Moments& moments) {
-    setup.moments = &moments;
-    return setup;
-  }
   asio::io_context io;
-  Moments moments;  // of the guest's start
   Reaper reaper;
   StreamTable streams;
   Agent agent;
@@ -77,12 +72,12 @@ struct Parts {
 // Serves the monitor's connection; the guest ends with it.
 asio::awaitable<void> serve_monitor(Parts& parts) {
   if (kernel_command_line_has(rpc::kTemplateWord)) {
-    auto restored = co_await wait_to_be_restored(parts.reaper, parts.moments);
+    auto restored = co_await wait_to_be_restored(parts.reaper, parts.agent.moments());
     if (!restored) die(restored.error().text());
   }
   auto connection = co_await dial_host(rpc::kAgentPort, kDialPatience);
   if (!connection) die(connection.error().text());
-  parts.moments.mark(agent::v1::GUEST_STEP_DIALED);
+  parts.agent.moments().mark(agent::v1::GUEST_STEP_DIALED);
   (void)co_await parts.server.serve(*std::move(connection));
   co_await parts.agent.end_guest();
 }

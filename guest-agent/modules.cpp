@@ -10,6 +10,7 @@
 
 #include "guest-agent/cgroup_files.h"
 #include "oci/base/sys.h"
+#include "oci/base/text.h"
 #include "oci/base/try.h"
 
 namespace agentvm::guest {
@@ -43,10 +44,8 @@ Result<ModuleDependencies> parse_module_dependencies(std::string_view text) {
                   fmt::format("module dependencies: '{}' is not \"NAME: DEP...\"", line));
     }
     auto& needed = known[module_name(line.substr(0, colon))];
-    for (std::size_t at = colon + 1; at < line.size();) {
-      const std::size_t end = std::min(line.find(' ', at), line.size());
-      if (end > at) needed.push_back(module_name(line.substr(at, end - at)));
-      at = end + 1;
+    for (const std::string_view name : split(line.substr(colon + 1), " ")) {
+      needed.push_back(module_name(name));
     }
   }
   return known;

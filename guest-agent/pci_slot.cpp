@@ -1,6 +1,5 @@
 #include "guest-agent/pci_slot.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/pci_regs.h>
@@ -9,9 +8,8 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <memory>
-#include <string_view>
 
+#include "oci/base/remove_tree.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "rpc/guest_contract.h"
@@ -23,10 +21,6 @@ namespace {
 constexpr unsigned kLastDevice = 30;
 // A list of capabilities that is longer goes in circles.
 constexpr int kMaxCapabilities = 48;
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
 
 template <class T>
 Result<T> read_config(int config, unsigned offset) {
@@ -49,14 +43,10 @@ Result<unsigned> find_express_capability(int config) {
 
 // The only entry of pci_bus/: the bus below the port.
 Result<std::string> find_bus(int port) {
-  auto fd = TRY(sys::open_at(port, "pci_bus", O_RDONLY | O_DIRECTORY));
-  const std::unique_ptr<DIR, CloseDirectory> listing(::fdopendir(fd.get()));
-  if (!listing) return fail_errno(errno, "list the port's buses");
-  (void)fd.release();
-  while (const dirent* entry = ::readdir(listing.get())) {
-    if (entry->d_name[0] != '.') return fmt::format("pci_bus/{}", entry->d_name);
-  }
-  return fail(ErrorKind::unavailable, "the port has no bus");
+  const auto fd = TRY(sys::open_at(port, "pci_bus", O_RDONLY | O_DIRECTORY));
+  const auto names = TRY(list_names(fd.get()));
+  if (names.empty()) return fail(ErrorKind::unavailable, "the port has no bus");
+  return "pci_bus/" + names.front();
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "guest-agent/uevent.h"
 
-#include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/netlink.h>
 #include <sys/socket.h>
@@ -8,11 +8,12 @@
 
 #include <array>
 #include <cerrno>
-#include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "guest-agent/socket_wait.h"
+#include "oci/base/remove_tree.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 
@@ -45,17 +46,14 @@ namespace {
 constexpr std::string_view kById = "/dev/disk/by-id/virtio-";
 constexpr const char* kBlockClass = "/sys/class/block";
 
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
-
 std::optional<std::string> find_by_serial(std::string_view serial) {
-  const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(kBlockClass));
+  const auto directory = sys::open_at(AT_FDCWD, kBlockClass, O_RDONLY | O_DIRECTORY);
   if (!directory) return std::nullopt;
-  while (const dirent* entry = ::readdir(directory.get())) {
-    const auto found = sys::read_file(fmt::format("{}/{}/serial", kBlockClass, entry->d_name), 256);
+  const auto names = list_names(directory->get()).value_or(std::vector<std::string>());
+  for (const std::string& name : names) {
+    const auto found = sys::read_file(fmt::format("{}/{}/serial", kBlockClass, name), 256);
     if (found && std::string_view(*found).substr(0, found->find('\n')) == serial) {
-      return fmt::format("/dev/{}", entry->d_name);
+      return "/dev/" + name;
     }
   }
   return std::nullopt;

@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include "runtime/vm_size.h"
+
 #if __has_include("agentvm_paths.h")
 #include "agentvm_paths.h"
 #endif
@@ -20,7 +22,6 @@ namespace {
 using Names = std::vector<std::string>;
 using std::chrono::milliseconds;
 
-constexpr std::uint64_t kMaxMib = 1024 * 1024;
 constexpr std::uint64_t kMaxTimeoutMs = 3'600'000;
 
 // The words of the closed lists, in the order of their enumerators.
@@ -114,11 +115,11 @@ void add_vm_sizes(std::vector<ConfigKey>& keys) {
                   "host has CPUs.",
                   number(0), NUMBER(vm, parallel_starts), 0, 1024});
   keys.push_back({"vm", "default_memory_mib", "Memory of a container that has no memory limit.",
-                  number(512), NUMBER(vm, default_memory_mib), 80, kMaxMib});
+                  number(512), NUMBER(vm, default_memory_mib), kMinMemoryMib, kMaxMemoryMib});
   keys.push_back({"vm", "memory_overhead_mib",
                   "What the guest's kernel and agent need: a container with a memory limit gets\n"
                   "a VM of its limit plus this.",
-                  number(128), NUMBER(vm, memory_overhead_mib), 0, kMaxMib});
+                  number(128), NUMBER(vm, memory_overhead_mib), 0, kMaxMemoryMib});
 }
 
 void add_vm_timeouts(std::vector<ConfigKey>& keys) {
@@ -159,7 +160,7 @@ void add_cgroup(std::vector<ConfigKey>& keys) {
   keys.push_back({"cgroup", "memory_overhead_mib",
                   "What QEMU and its backends need besides the VM's memory: the cgroup's memory\n"
                   "limit is the sum.",
-                  number(512), NUMBER(cgroup, memory_overhead_mib), 0, kMaxMib});
+                  number(512), NUMBER(cgroup, memory_overhead_mib), 0, kMaxMemoryMib});
 }
 
 void add_templates(std::vector<ConfigKey>& keys) {

@@ -19,6 +19,16 @@ namespace agentvm::runtime {
 
 namespace {
 
+// Tries what would change this process.
+bool works_in_child(bool (*attempt)()) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(attempt() ? 0 : 1);
+  int status = 1;
+  while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return status == 0;
+}
+
 CheckItem check_user() {
   if (::geteuid() == 0) return {"user", CheckVerdict::good, "running as root", ""};
   return {"user", CheckVerdict::failed, fmt::format("running as uid {}", ::geteuid()),
@@ -72,16 +82,11 @@ CheckItem check_jail(const Config& config) {
     return {"jail", CheckVerdict::note, "switched off in the configuration",
             "remove security.jail: QEMU and the vsock backend run unconfined"};
   }
-  const pid_t child = ::fork();
-  if (child == 0) {
-    const bool able = ::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) == 0 &&
-                      ::setresuid(0x70000000, 0x70000000, 0x70000000) == 0;
-    ::_exit(able ? 0 : 1);
-  }
-  int status = 1;
-  while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (status == 0) {
+  const bool able = works_in_child([] {
+    return ::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) == 0 &&
+           ::setresuid(0x70000000, 0x70000000, 0x70000000) == 0;
+  });
+  if (able) {
     return {"jail", CheckVerdict::good, "QEMU can be given namespaces and a uid of its own", ""};
   }
   return {"jail", CheckVerdict::failed,
@@ -104,15 +109,11 @@ CheckItem check_open_files() {
   constexpr rlim_t kEnough = 1'000'000;
   rlimit limit{};
   (void)::getrlimit(RLIMIT_NOFILE, &limit);
-  const pid_t child = limit.rlim_max >= kEnough ? -1 : ::fork();
-  if (child == 0) {
-    const rlimit more{kEnough, kEnough};
-    ::_exit(::setrlimit(RLIMIT_NOFILE, &more) == 0 ? 0 : 1);
-  }
-  int status = 0;
-  while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (status == 0) return {"open files", CheckVerdict::good, "as many as a guest needs", ""};
+  const bool enough = limit.rlim_max >= kEnough || works_in_child([] {
+                        const rlimit more{kEnough, kEnough};
+                        return ::setrlimit(RLIMIT_NOFILE, &more) == 0;
+                      });
+  if (enough) return {"open files", CheckVerdict::good, "as many as a guest needs", ""};
   return {"open files", CheckVerdict::note,
           fmt::format("{} at most, and the limit cannot be raised", limit.rlim_max),
           "a container that uses more files at once sees \"Too many open files\": raise the hard "

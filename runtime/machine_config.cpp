@@ -1,25 +1,29 @@
 #include "runtime/machine_config.h"
 
+#include "oci/base/try.h"
+#include "runtime/vm_host.h"
+
 namespace agentvm::runtime {
 
-vmm::MachineConfig machine_config(const Config& config, const VmPrograms& programs,
-                                  const VmSize& size, vmm::Accelerator accelerator,
-                                  std::uint64_t tsc_khz) {
-  vmm::MachineConfig machine;
+Result<PlannedMachine> plan_machine(const Config& config, const VmSize& size) {
+  const VmPrograms programs = TRY(find_vm_programs(config));
+  PlannedMachine planned;
+  planned.accelerator = TRY(choose_accelerator(config));
+  vmm::MachineConfig& machine = planned.config;
   machine.qemu = programs.qemu;
   machine.virtiofsd = programs.virtiofsd;
   machine.vsock_backend = programs.vsock_backend;
   machine.kernel = programs.kernel;
   machine.initramfs = programs.initramfs;
   machine.kernel_parameters = config.vm.kernel_parameters;
-  machine.accelerator = accelerator;
+  machine.accelerator = planned.accelerator.accelerator;
   machine.vcpus = size.vcpus;
   machine.memory_mib = size.memory_mib;
-  machine.tsc_khz = tsc_khz;
+  machine.tsc_khz = cached_tsc_khz();
   machine.kvm_device = config.vm.kvm_device;
   machine.boot_timeout = config.vm.boot_timeout;
   machine.jail = config.security.jail == JailChoice::on;
-  return machine;
+  return planned;
 }
 
 }  // namespace agentvm::runtime

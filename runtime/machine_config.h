@@ -1,4 +1,4 @@
-// From a container's configuration to the machine that it gets.
+// From a configuration to the machine that a VM of some size gets on this host.
 #pragma once
 
 #include "runtime/config.h"
@@ -8,10 +8,14 @@
 
 namespace agentvm::runtime {
 
-// All that shapes the guest; what belongs to one VM (shared directory, sockets, how it starts) is
-// left to the caller.
-[[nodiscard]] vmm::MachineConfig machine_config(const Config& config, const VmPrograms& programs,
-                                                const VmSize& size, vmm::Accelerator accelerator,
-                                                std::uint64_t tsc_khz);
+struct PlannedMachine {
+  // All that shapes the guest; what belongs to one VM (shared directory, sockets, how it starts) is
+  // left to the caller.
+  vmm::MachineConfig config;
+  vmm::AcceleratorVerdict accelerator;
+};
+
+// Finds the programs, chooses the accelerator, takes the host's clock.
+[[nodiscard]] Result<PlannedMachine> plan_machine(const Config& config, const VmSize& size);
 
 }  // namespace agentvm::runtime

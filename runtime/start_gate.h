@@ -11,14 +11,13 @@
 namespace agentvm::runtime {
 
 // A place among those that start, held until the object goes or its process ends. A child that was
-// forked meanwhile holds it too, until it calls leave().
+// forked meanwhile holds it too, until it destroys its copy.
 class StartGate {
  public:
   // Waits for one of `places` (at least 1). unavailable after `patience`. A host without a
   // directory for the places (vm_host.h) has no gate: everybody passes.
   [[nodiscard]] static Result<StartGate> enter(std::uint32_t places,
                                                std::chrono::milliseconds patience);
-  void leave() { place_.reset(); }
 
  private:
   explicit StartGate(UniqueFd place) : place_(std::move(place)) {}

@@ -3,30 +3,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
-
 #include "oci/base/try.h"
+#include "vmm/backend_devices.h"
 #include "vmm/guest_memory.h"
 #include "vmm/machine_parts.h"
-#include "vmm/slots.h"
 
 namespace agentvm::vmm {
 
 namespace {
-
-QmpDevice vsock_device() {
-  QmpDevice device{"vhost-user-vsock-pci", "vsock", slot_name(kVsockSlot), {}};
-  device.properties.emplace_back("chardev", kVsockChardev);
-  return device;
-}
-
-QmpDevice shared_device() {
-  QmpDevice device{"vhost-user-fs-pci", "shared", slot_name(kSharedSlot), {}};
-  device.properties.emplace_back("chardev", kSharedChardev);
-  device.properties.emplace_back("tag", kSharedTag);
-  device.properties.emplace_back("queue-size", std::int64_t{kSharedQueueSize});
-  return device;
-}
 
 Task<void> await_copy(Child& copy) {
   auto ended = co_await copy.wait();

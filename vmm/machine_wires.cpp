@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/socket.h>
@@ -6,9 +5,8 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <memory>
-#include <string_view>
 
+#include "oci/base/remove_tree.h"
 #include "oci/base/rollback.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
@@ -37,19 +35,6 @@ Result<void> connect_shared(int directory, MachineWires& wires) {
   return {};
 }
 
-struct CloseDirectory {
-  void operator()(DIR* directory) const { (void)::closedir(directory); }
-};
-using Directory = std::unique_ptr<DIR, CloseDirectory>;
-
-Result<Directory> open_listing(int directory) {
-  auto fd = TRY(sys::open_at(directory, ".", O_RDONLY | O_DIRECTORY));
-  Directory listing(::fdopendir(fd.get()));
-  if (!listing) return fail_errno(errno, "list the socket directory");
-  (void)fd.release();
-  return listing;
-}
-
 }  // namespace
 
 Result<MachineWires> make_wires(const MachineConfig& config) {
@@ -67,18 +52,18 @@ Result<MachineWires> make_wires(const MachineConfig& config) {
 }
 
 Result<void> lend_socket_dir(int socket_dir, uid_t owner) {
-  const Directory listing = TRY(open_listing(socket_dir));
-  const int fd = ::dirfd(listing.get());
+  const auto directory = TRY(sys::open_at(socket_dir, ".", O_RDONLY | O_DIRECTORY));
+  const int fd = directory.get();
   struct stat status{};
   if (::fstat(fd, &status) != 0 || ::fchown(fd, static_cast<uid_t>(-1), owner) != 0 ||
       ::fchmod(fd, (status.st_mode & 07777) | S_IXGRP) != 0) {
     return fail_errno(errno, "let the vsock backend into the socket directory");
   }
   const std::string prefix = std::string(kVsockSocket) + "_";
-  while (const dirent* entry = ::readdir(listing.get())) {
-    if (!std::string_view(entry->d_name).starts_with(prefix)) continue;
-    if (::fchownat(fd, entry->d_name, owner, owner, AT_SYMLINK_NOFOLLOW) != 0) {
-      return fail_errno(errno, fmt::format("give '{}' to the vsock backend", entry->d_name));
+  for (const std::string& name : TRY(list_names(fd))) {
+    if (!name.starts_with(prefix)) continue;
+    if (::fchownat(fd, name.c_str(), owner, owner, AT_SYMLINK_NOFOLLOW) != 0) {
+      return fail_errno(errno, fmt::format("give '{}' to the vsock backend", name));
     }
   }
   return {};

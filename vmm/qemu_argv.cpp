@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "vmm/backend_devices.h"
 #include "vmm/slots.h"
 
 namespace agentvm::vmm {
@@ -69,21 +70,12 @@ void append_slots(Argv& argv) {
   }
 }
 
-// A restored machine has their sockets; they are plugged once its state is loaded.
-void append_devices(Argv& argv, const QemuDescription& description) {
-  const bool boot = description.start == MachineStart::boot;
-  if (description.fds.vsock >= 0) append_socket(argv, kVsockChardev, description.fds.vsock);
-  if (description.fds.vsock >= 0 && boot) {
-    append(argv, {"-device", fmt::format("vhost-user-vsock-pci,id=vsock,chardev={},bus={}",
-                                         kVsockChardev, slot_name(kVsockSlot))});
-  }
-  if (description.fds.shared >= 0) append_socket(argv, kSharedChardev, description.fds.shared);
-  if (description.fds.shared >= 0 && boot) {
-    append(argv,
-           {"-device",
-            fmt::format("vhost-user-fs-pci,id=shared,chardev={},bus={},queue-size={},tag={}",
-                        kSharedChardev, slot_name(kSharedSlot), kSharedQueueSize, kSharedTag)});
-  }
+// A restored machine has the socket; the device is plugged once its state is loaded.
+void append_backend(Argv& argv, const QemuDescription& description, const char* chardev, int fd,
+                    const QmpDevice& device) {
+  if (fd < 0) return;
+  append_socket(argv, chardev, fd);
+  if (description.start == MachineStart::boot) append(argv, {"-device", device_argument(device)});
 }
 
 }  // namespace
@@ -108,7 +100,8 @@ std::vector<std::string> qemu_argv(const QemuDescription& description) {
   append(argv, {"-chardev", fmt::format("socket,id=console-socket,fd={}", fds.console), "-serial",
                 "chardev:console-socket"});
   append_slots(argv);
-  append_devices(argv, description);
+  append_backend(argv, description, kVsockChardev, fds.vsock, vsock_device());
+  append_backend(argv, description, kSharedChardev, fds.shared, shared_device());
   return argv;
 }
 

@@ -51,7 +51,6 @@ inline constexpr const char* kSharedTag = "shared";
 // The chardevs of the vhost-user devices.
 inline constexpr const char* kVsockChardev = "vsock-socket";
 inline constexpr const char* kSharedChardev = "shared-socket";
-inline constexpr unsigned kSharedQueueSize = 1024;
 
 struct CommandLineDescription {
   Accelerator accelerator = Accelerator::tcg;

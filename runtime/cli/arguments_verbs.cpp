@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include "runtime/vm_size.h"
+
 namespace agentvm::runtime::cli {
 
 namespace {
@@ -33,7 +35,6 @@ void add_lifecycle_verbs(const Verbs& verbs) {
   run->add_flag("--detach,-d", run_options->detach, "leave the container running");
   run->add_flag("--keep", run_options->keep, "do not delete the container when it ends");
   run->add_flag("--no-subreaper", run_options->no_subreaper, "do not reap the stand-in");
-
   run->add_flag("--timings", run_options->timings,
                 "print to standard error where the time went, step by step");
 
@@ -186,7 +187,7 @@ void add_template_verb(const Verbs& verbs) {
   create->add_option("--vcpus", o->vcpus, "of the VMs (default: the configuration's)")
       ->check(CLI::Range(1, 255));
   create->add_option("--memory", o->memory_mib, "of the VMs in MiB (default: the configuration's)")
-      ->check(CLI::Range(80, 1024 * 1024));
+      ->check(CLI::Range(kMinMemoryMib, kMaxMemoryMib));
   create->add_flag("--force,-f", o->force, "make it anew when there is one");
   auto [list, list_options] = add("ls", TemplateAction::list, "list them, the last used first");
   list->alias("list");

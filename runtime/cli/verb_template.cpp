@@ -8,7 +8,6 @@
 #include "runtime/cli/verbs.h"
 #include "runtime/machine_config.h"
 #include "runtime/templates/build.h"
-#include "runtime/vm_host.h"
 
 namespace agentvm::runtime::cli {
 
@@ -21,9 +20,7 @@ Result<vmm::MachineConfig> asked_machine(const Config& config, const TemplateOpt
   VmSize size = TRY(vm_size(oci::Spec{}, config, host));
   size.vcpus = options.vcpus.value_or(size.vcpus);
   size.memory_mib = options.memory_mib.value_or(size.memory_mib);
-  const auto accelerator = TRY(choose_accelerator(config));
-  const auto programs = TRY(find_vm_programs(config));
-  return machine_config(config, programs, size, accelerator.accelerator, cached_tsc_khz());
+  return TRY(plan_machine(config, size)).config;
 }
 
 void print_made(const std::string& name, const vmm::TemplateManifest& made) {

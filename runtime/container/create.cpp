@@ -18,13 +18,11 @@
 #include "runtime/hooks.h"
 #include "runtime/host_cgroup.h"
 #include "runtime/host_limits.h"
-#include "runtime/machine_config.h"
 #include "runtime/monitor/guest_boot.h"
 #include "runtime/monitor/spawn.h"
 #include "runtime/session/guest_link.h"
 #include "runtime/session/process_streams.h"
 #include "runtime/templates/choice.h"
-#include "runtime/vm_host.h"
 
 namespace agentvm::runtime {
 
@@ -106,19 +104,15 @@ Result<MonitorPlan> make_plan(const Engine& engine, const CreateRequest& request
   const HostSize host = TRY(host_size());
   plan.size = TRY(vm_size(bundle.spec, plan.config, host));
   plan.share = TRY(plan_share(bundle.spec, bundle.path));
-  plan.programs = TRY(find_vm_programs(plan.config));
-  plan.accelerator = TRY(choose_accelerator(plan.config));
-  plan.tsc_khz = cached_tsc_khz();
-  plan.saved =
-      choose_template(plan.config, machine_config(plan.config, plan.programs, plan.size,
-                                                  plan.accelerator.accelerator, plan.tsc_khz));
+  plan.machine = TRY(plan_machine(plan.config, plan.size));
+  plan.saved = choose_template(plan.config, plan.machine.config);
   plan.foreground = request.foreground;
   for (const std::string& note : plan.share.notes) log::info("{}", note);
   for (const std::string& member : bundle.spec.unknown_members) {
     log::warning("config.json: unknown member {} is ignored", member);
   }
   log::debug("VM: {} vcpus, {} MiB, {} ({})", plan.size.vcpus, plan.size.memory_mib,
-             name_of(plan.accelerator.accelerator), plan.accelerator.reason);
+             name_of(plan.machine.config.accelerator), plan.machine.accelerator.reason);
   return plan;
 }
 
@@ -212,7 +206,7 @@ Result<void> bring_up(const Engine& engine, MonitorPlan& plan, const StateDir& d
   plan.terminal.reset();
   record.monitor = spawned.process;
   record.vm = {plan.size.vcpus, plan.size.memory_mib,
-               std::string(name_of(plan.accelerator.accelerator)), plan.programs.kernel};
+               std::string(name_of(plan.machine.config.accelerator)), plan.machine.config.kernel};
   TRY(make_cgroup(engine, plan, dir, record));
   const auto timeout = plan.config.vm.boot_timeout + 4 * plan.config.vm.request_timeout;
   TRY(expect(spawned.channel, MessageType::prepared, timeout));

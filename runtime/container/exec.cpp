@@ -17,7 +17,7 @@
 #include "runtime/guest_spec.h"
 #include "runtime/host_cgroup.h"
 #include "runtime/monitor/channel.h"
-#include "runtime/monitor/orphan.h"
+#include "runtime/orphan.h"
 #include "runtime/session/guest_process.h"
 
 namespace agentvm::runtime {

@@ -16,7 +16,6 @@
 #include "oci/base/text.h"
 #include "oci/base/try.h"
 #include "rpc/ports.h"
-#include "runtime/machine_config.h"
 #include "runtime/session/guest_link.h"
 #include "runtime/session/guest_moments.h"
 #include "runtime/templates/choice.h"
@@ -26,8 +25,7 @@ namespace agentvm::runtime {
 namespace {
 
 vmm::MachineConfig machine_of(const MonitorPlan& plan, int socket_dir, vmm::MachineStart start) {
-  vmm::MachineConfig machine = machine_config(plan.config, plan.programs, plan.size,
-                                              plan.accelerator.accelerator, plan.tsc_khz);
+  vmm::MachineConfig machine = plan.machine.config;
   machine.start = start;
   machine.shared_dir = plan.dir->path() + "/shared";
   machine.socket_dir = socket_dir;

@@ -8,11 +8,11 @@
 #include "runtime/config.h"
 #include "runtime/console.h"
 #include "runtime/guest_spec.h"
+#include "runtime/machine_config.h"
 #include "runtime/start_gate.h"
 #include "runtime/state_dir.h"
 #include "runtime/timings.h"
 #include "runtime/vm_size.h"
-#include "vmm/accelerator.h"
 #include "vmm/template/store.h"
 
 namespace agentvm::runtime {
@@ -22,10 +22,8 @@ struct MonitorPlan {
   oci::Spec spec;           // of the bundle
   SharePlan share;
   Config config;
-  VmPrograms programs;
   VmSize size;
-  vmm::AcceleratorVerdict accelerator;
-  std::uint64_t tsc_khz = 0;
+  PlannedMachine machine;
   std::optional<vmm::OpenTemplate> saved;  // what the VM is restored from; nothing: it boots
   std::optional<StartGate> gate;           // the creator's, not the monitor's
   // The terminal of the container: the slave of the pty whose master went to --console-socket, or

@@ -6,7 +6,7 @@
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "runtime/monitor/monitor.h"
-#include "runtime/monitor/orphan.h"
+#include "runtime/orphan.h"
 
 namespace agentvm::runtime {
 

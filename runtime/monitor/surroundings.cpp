@@ -2,13 +2,13 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
+#include "runtime/mount_namespace.h"
 
 namespace agentvm::runtime {
 
@@ -33,14 +33,6 @@ Result<void> enter_network_namespace(const oci::Spec& spec) {
 }
 
 }  // namespace
-
-Result<void> enter_own_mounts() {
-  if (::unshare(CLONE_NEWNS) != 0) return fail_errno(errno, "make a mount namespace");
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) {
-    return fail_errno(errno, "make the mounts slaves of the host's");
-  }
-  return {};
-}
 
 Result<void> enter_surroundings(const oci::Spec& spec, const SharePlan& share,
                                 const std::string& shared_dir) {

@@ -10,9 +10,6 @@
 
 namespace agentvm::runtime {
 
-// A mount namespace of the caller's own, which still receives the host's later mounts.
-[[nodiscard]] Result<void> enter_own_mounts();
-
 // Joins the network namespace of the spec, or makes one; makes a private mount namespace that
 // still receives the host's later mounts; puts the shared directory together at `shared_dir`,
 // which exists. Before any child and any event loop. What it makes ends with the last process in

@@ -9,7 +9,7 @@
 
 namespace agentvm::runtime {
 
-// The template for `machine` (as machine_config() made it), opened. Nothing when the VM has to
+// The template for `machine` (as plan_machine() made it), opened. Nothing when the VM has to
 // boot: templates are off, there is none yet (one is then built in the background, unless somebody
 // does that already), or it cannot be used. Never fails; what the user should know is logged.
 [[nodiscard]] std::optional<vmm::OpenTemplate> choose_template(const Config& config,

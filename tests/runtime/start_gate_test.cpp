@@ -7,6 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <optional>
+
 #include "oci/base/sys.h"
 #include "runtime/lock_wait.h"
 #include "tests/temp_dir.h"
@@ -59,13 +61,14 @@ TEST(WaitForOneLock, WaitsForTheFirstToBecomeFree) {
 // In one process: each place is an open file of its own.
 TEST(StartGate, LetsAsManyInAsThereArePlaces) {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
-  auto first = StartGate::enter(1, seconds(60));
-  ASSERT_TRUE(first) << first.error().text();
+  auto entered = StartGate::enter(1, seconds(60));
+  ASSERT_TRUE(entered) << entered.error().text();
+  std::optional<StartGate> first(*std::move(entered));
   const auto second = StartGate::enter(1, milliseconds(20));
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().kind, ErrorKind::unavailable);
   EXPECT_TRUE(second.error().text().starts_with("wait for 1 other VMs to start"));
-  first->leave();
+  first.reset();
   EXPECT_TRUE(StartGate::enter(1, seconds(60)));
 }
 

@@ -1,4 +1,4 @@
-#include "runtime/monitor/orphan.h"
+#include "runtime/orphan.h"
 
 #include <fcntl.h>
 #include <sys/wait.h>
