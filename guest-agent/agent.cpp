@@ -76,11 +76,12 @@ Result<void> Agent::check_configured() const {
   return fail(ErrorKind::unavailable, "the guest is shutting down");
 }
 
-// Legal once, first. A failure leaves the guest unusable.
+// Legal first, and again while there is no container. A failure leaves the guest unusable.
 Task<agent::v1::ConfigureResponse> Agent::configure(CallContext& /*call*/,
                                                     agent::v1::ConfigureRequest request) {
-  if (phase_ != Phase::fresh) {
-    co_return fail(ErrorKind::failed_precondition, "the guest is configured already");
+  if (phase_ != Phase::fresh) CO_TRY(check_configured());
+  if (containers_.size() != 0) {
+    co_return fail(ErrorKind::failed_precondition, "the guest has containers already");
   }
   phase_ = Phase::unusable;
   moments_.mark(agent::v1::GUEST_STEP_CONFIGURING);

@@ -1,4 +1,5 @@
-// agentvm-agent: PID 1 of a microVM. Also, for developers, a server on unix sockets that needs no
+// agentvm-agent: PID 1 of a microVM; with --practise the program of the container that a VM of the
+// pool lives through before it waits. Also, for developers, a server on unix sockets that needs no
 // VM: agentvm-agent --serve-unix DIR --cgroup DIR.
 #include <sched.h>
 
@@ -15,6 +16,7 @@
 #include "guest-agent/boot.h"
 #include "guest-agent/configure.h"
 #include "guest-agent/end.h"
+#include "guest-agent/practice.h"
 #include "guest-agent/server.h"
 #include "guest-agent/template_wait.h"
 #include "oci/base/log.h"
@@ -125,6 +127,7 @@ Result<void> run_on_host(const std::string& directory, const std::string& cgroup
 
 int run(int argc, char** argv) {
   if (::getpid() == 1 && argc == 1) run_guest();
+  if (argc == 2 && std::string_view(argv[1]) == rpc::kPracticeWord) return practise(argv[0]);
   if (argc == 5 && std::string_view(argv[1]) == "--serve-unix" &&
       std::string_view(argv[3]) == "--cgroup") {
     const auto served = run_on_host(argv[2], argv[4]);

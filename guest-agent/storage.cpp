@@ -27,19 +27,19 @@ std::unexpected<Error> wrong(std::string_view why) {
   return fail(ErrorKind::invalid_argument, fmt::format("storage: {}", why));
 }
 
-Result<void> check_mount_point(std::string_view path) {
+Result<void> check_path(std::string_view what, std::string_view path) {
   if (!path.starts_with('/') || path.size() < 2 || path.size() > 4095) {
-    return wrong(fmt::format("mount point '{}' is not an absolute path below the root", path));
+    return wrong(fmt::format("{} '{}' is not an absolute path below the root", what, path));
   }
   if (path.ends_with('/') || path.find("//") != std::string_view::npos ||
       path.find('\0') != std::string_view::npos) {
-    return wrong(fmt::format("mount point '{}' is not in its plain form", path));
+    return wrong(fmt::format("{} '{}' is not in its plain form", what, path));
   }
   for (std::size_t at = 0; at < path.size();) {
     const std::size_t end = std::min(path.find('/', at + 1), path.size());
     const std::string_view part = path.substr(at + 1, end - at - 1);
     if (part == "." || part == "..") {
-      return wrong(fmt::format("mount point '{}' is not in its plain form", path));
+      return wrong(fmt::format("{} '{}' is not in its plain form", what, path));
     }
     at = end;
   }
@@ -49,7 +49,7 @@ Result<void> check_mount_point(std::string_view path) {
 }  // namespace
 
 Result<StorageOrder> checked_storage(StorageOrder order) {
-  TRY(check_mount_point(order.mount_point));
+  TRY(check_path("mount point", order.mount_point));
   TRY(oci::parse_mount_options(order.options), "storage '{}'", order.mount_point);
   if (order.driver == "virtiofs" || order.driver == "tmpfs") {
     if (order.fs_type.empty()) order.fs_type = order.driver;
@@ -58,6 +58,11 @@ Result<StorageOrder> checked_storage(StorageOrder order) {
     }
     if (order.driver == "tmpfs" && order.source.empty()) order.source = "tmpfs";
     if (order.source.empty()) return wrong("a virtiofs share needs its tag as source");
+    return order;
+  }
+  if (order.driver == "bind") {
+    TRY(check_path("source", order.source));
+    if (!order.fs_type.empty()) return wrong("a bind mount has no file system type");
     return order;
   }
   if (order.driver != "block") return wrong(fmt::format("unknown driver '{}'", order.driver));
@@ -117,9 +122,10 @@ namespace {
 Task<void> mount_in_child(Reaper& reaper, const std::string& source, const StorageOrder& order,
                           const oci::MountOptions& options) {
   auto done = co_await call_in_child(
-      reaper, fmt::format("mount {} '{}'", order.fs_type, source), [&source, &order, &options] {
+      reaper, fmt::format("mount {} '{}'", order.driver, source), [&source, &order, &options] {
+        const unsigned long kind = order.driver == "bind" ? MS_BIND | MS_REC : 0;
         const int failed = ::mount(source.c_str(), order.mount_point.c_str(), order.fs_type.c_str(),
-                                   options.flags, options.data.c_str());
+                                   options.flags | kind, options.data.c_str());
         return failed == 0 ? 0 : errno;
       });
   co_return done;

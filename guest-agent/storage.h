@@ -1,5 +1,5 @@
 // The guest's own mounts that containers are built from (agent.proto, Storage): a virtiofs share, a
-// tmpfs, a disk. Each is mounted once, however many containers use it, and unmounted with the last.
+// tmpfs, a disk, a directory of one of these. Each is mounted once, however many containers use it, and unmounted with the last.
 #pragma once
 
 #include <chrono>
@@ -15,8 +15,8 @@
 namespace agentvm::guest {
 
 struct StorageOrder {
-  std::string driver;       // "virtiofs", "tmpfs", "block"
-  std::string source;       // virtiofs: tag; block: device path
+  std::string driver;       // "virtiofs", "tmpfs", "block", "bind"
+  std::string source;       // virtiofs: tag; block: device path; bind: a directory of the guest
   std::string mount_point;  // absolute
   std::string fs_type;      // block only; virtiofs and tmpfs may leave it empty
   std::vector<std::string> options;

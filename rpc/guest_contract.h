@@ -9,6 +9,12 @@ namespace agentvm::rpc {
 inline constexpr const char* kTemplateWord = "agentvm.template";
 inline constexpr const char* kTemplateReady = "agentvm: ready to be saved";
 
+// A VM of the pool practises with the agent itself as a container's program: kGuestInit, with
+// kPracticeWord as its argument, reads the file kPracticeData in the container's root.
+inline constexpr const char* kGuestInit = "/init";
+inline constexpr const char* kPracticeWord = "--practise";
+inline constexpr const char* kPracticeData = "data";
+
 // Devices are plugged into slots: PCIe root ports, slot n at PCI address 0000:00:(16 + n).0.
 inline constexpr unsigned kFirstSlotDevice = 16;
 inline constexpr unsigned kVsockSlot = 0;

@@ -63,6 +63,12 @@ struct TemplatesConfig {
   friend bool operator==(const TemplatesConfig&, const TemplatesConfig&) = default;
 };
 
+struct PoolConfig {
+  std::uint32_t size = 0;  // VMs that wait
+  std::string directory;
+  friend bool operator==(const PoolConfig&, const PoolConfig&) = default;
+};
+
 struct LogConfig {
   LogLevel level = LogLevel::info;
   friend bool operator==(const LogConfig&, const LogConfig&) = default;
@@ -73,6 +79,7 @@ struct Config {
   SecurityConfig security;
   CgroupConfig cgroup;
   TemplatesConfig templates;
+  PoolConfig pool;
   LogConfig log;
   // Where each value came from, by its dotted name ("vm.kernel"): "default", "<file>:<line>", or
   // what config_for() (runtime/vm_size.h) took it from. Every key of the table is in it.

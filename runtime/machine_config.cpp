@@ -26,4 +26,10 @@ Result<PlannedMachine> plan_machine(const Config& config, const VmSize& size) {
   return planned;
 }
 
+Result<PlannedMachine> plan_default_machine(const Config& config) {
+  const HostSize host = TRY(host_size());
+  const VmSize size = TRY(vm_size(oci::Spec{}, config, host));
+  return plan_machine(config, size);
+}
+
 }  // namespace agentvm::runtime

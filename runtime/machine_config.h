@@ -18,4 +18,7 @@ struct PlannedMachine {
 // Finds the programs, chooses the accelerator, takes the host's clock.
 [[nodiscard]] Result<PlannedMachine> plan_machine(const Config& config, const VmSize& size);
 
+// The same for a container without limits.
+[[nodiscard]] Result<PlannedMachine> plan_default_machine(const Config& config);
+
 }  // namespace agentvm::runtime

@@ -25,6 +25,7 @@ class Timings {
   // Begins now.
   Timings();
 
+  [[nodiscard]] std::uint64_t begin_ns() const { return begin_ns_; }
   void mark(std::string name);
   void mark_at(std::string name, std::uint64_t at_ns);
   // Takes over moments that another process wrote with encode().

@@ -70,7 +70,28 @@ struct MachineEnd {
   int wait_status = 0;  // as waitpid(2) gives it
 };
 
-class Machine {
+// A machine that runs, whoever started it.
+class LiveMachine {
+ public:
+  virtual ~LiveMachine() = default;
+
+  // Ends when any part of the machine has ended, by itself or by stop().
+  virtual Task<MachineEnd> wait_end() = 0;
+
+  // Ends QEMU by QMP quit, by SIGKILL when that takes longer than `patience`, then the backends;
+  // with no patience all of them at once. All are gone when it returns. Idempotent.
+  virtual Task<void> stop(std::chrono::milliseconds patience) = 0;
+
+  // The last lines the guest's console and QEMU's stderr printed, control characters replaced,
+  // at most 40 lines; what the guest writes is not to be trusted.
+  [[nodiscard]] virtual std::string console_tail() const = 0;
+
+ protected:
+  LiveMachine() = default;
+};
+
+// One that this process starts. Destruction kills what still runs (SIGKILL) and reaps it.
+class Machine : public LiveMachine {
  public:
   // Starts backends and QEMU, all at once; the guest is booting, or runs on from where it was
   // saved, when this returns. With `make_template` there are no backends and no sockets. On failure
@@ -80,26 +101,12 @@ class Machine {
   static Task<std::unique_ptr<Machine>> create(MachineConfig config,
                                                std::optional<MachineEnd>* lost = nullptr);
 
-  // Destruction kills what still runs (SIGKILL) and reaps it.
-  virtual ~Machine() = default;
-
-  // Ends when any part of the machine has ended, by itself or by stop().
-  virtual Task<MachineEnd> wait_end() = 0;
-
   // Ends when the guest's console has said `text`, a part of a line. Of a guest that is ours alone.
   virtual Task<void> wait_console(std::string text, std::chrono::milliseconds timeout) = 0;
 
   // With `make_template`: stops the guest for good and writes its state, all but the memory, to
   // `fd`. From then on memory_file holds still.
   virtual Task<void> save(int fd, std::chrono::milliseconds timeout) = 0;
-
-  // Ends QEMU by QMP quit, by SIGKILL when that takes longer than `patience`, then the backends;
-  // with no patience all of them at once. All are reaped when it returns. Idempotent.
-  virtual Task<void> stop(std::chrono::milliseconds patience) = 0;
-
-  // The last lines the guest's console and QEMU's stderr printed, control characters replaced,
-  // at most 40 lines; what the guest writes is not to be trusted.
-  [[nodiscard]] virtual std::string console_tail() const = 0;
 
   [[nodiscard]] virtual BootTimings timings() const = 0;
   // Host pids of all parts.

@@ -54,6 +54,7 @@ std::variant<Arguments, int> parse_arguments(int argc, const char* const* argv) 
   add_update_verb(verbs);
   add_host_verbs(verbs);
   add_template_verb(verbs);
+  add_pool_verb(verbs);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -143,6 +143,11 @@ struct TemplateOptions {
   bool all = false;                         // prune
   std::string format = "table";             // list
 };
+enum class PoolAction : std::uint8_t { fill, list, drain };
+struct PoolOptions {
+  PoolAction action = PoolAction::list;
+  std::string format = "table";  // list
+};
 // Verbs of runc that a microVM cannot honour: refused with a reason.
 struct RefusedOptions {
   std::string verb;
@@ -152,7 +157,7 @@ using Command =
     std::variant<CreateOptions, RunOptions, StartOptions, StateOptions, KillOptions, DeleteOptions,
                  PauseOptions, ResumeOptions, ExecOptions, PsOptions, ListOptions, EventsOptions,
                  UpdateOptions, SpecOptions, FeaturesOptions, CheckOptions, ConfigOptions,
-                 TemplateOptions, RefusedOptions>;
+                 TemplateOptions, PoolOptions, RefusedOptions>;
 
 struct Arguments {
   Globals globals;

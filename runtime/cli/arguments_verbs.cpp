@@ -202,4 +202,21 @@ void add_template_verb(const Verbs& verbs) {
   verify->add_option("name", verify_options->names, "as `ls` tells it; default: all")->take_all();
 }
 
+void add_pool_verb(const Verbs& verbs) {
+  CLI::App* group = verbs.app.add_subcommand(
+      "pool", "VMs that wait for containers: fill the pool, list them, end them");
+  group->require_subcommand(1);
+  const Verbs inner{*group, verbs.choose};
+  auto [fill, fill_options] =
+      add_verb<PoolOptions>(inner, "fill", "make VMs until as many wait as pool.size says");
+  fill_options->action = PoolAction::fill;
+  auto [list, list_options] = add_verb<PoolOptions>(inner, "ls", "list them");
+  list->alias("list");
+  list->add_option("--format,-f", list_options->format, "table or json")
+      ->check(CLI::IsMember({"table", "json"}));
+  auto [drain, drain_options] =
+      add_verb<PoolOptions>(inner, "drain", "end those that wait; containers keep theirs");
+  drain_options->action = PoolAction::drain;
+}
+
 }  // namespace agentvm::runtime::cli

@@ -13,14 +13,17 @@
 #include "oci/base/try.h"
 #include "oci/spec_parser.h"
 #include "runtime/console.h"
-#include "runtime/container/remove.h"
 #include "runtime/container/state_document.h"
+#include "runtime/destroy.h"
 #include "runtime/hooks.h"
 #include "runtime/host_cgroup.h"
 #include "runtime/host_limits.h"
-#include "runtime/monitor/guest_boot.h"
 #include "runtime/monitor/spawn.h"
+#include "runtime/pool/claim.h"
+#include "runtime/pool/fill.h"
+#include "runtime/recorded_cgroup.h"
 #include "runtime/session/guest_link.h"
+#include "runtime/session/guest_start.h"
 #include "runtime/session/process_streams.h"
 #include "runtime/templates/choice.h"
 
@@ -31,6 +34,8 @@ namespace {
 constexpr std::size_t kMaxConfigBytes = 16U << 20;
 // For a place among the VMs that start: each of those that hold one has time-outs of its own.
 constexpr std::chrono::minutes kStartPatience{10};
+
+constexpr std::string_view kMonitor = "the container's monitor";
 
 struct Bundle {
   std::string path;  // absolute, symlinks resolved
@@ -105,7 +110,6 @@ Result<MonitorPlan> make_plan(const Engine& engine, const CreateRequest& request
   plan.size = TRY(vm_size(bundle.spec, plan.config, host));
   plan.share = TRY(plan_share(bundle.spec, bundle.path));
   plan.machine = TRY(plan_machine(plan.config, plan.size));
-  plan.saved = choose_template(plan.config, plan.machine.config);
   plan.foreground = request.foreground;
   for (const std::string& note : plan.share.notes) log::info("{}", note);
   for (const std::string& member : bundle.spec.unknown_members) {
@@ -130,16 +134,6 @@ Result<void> attach_terminal(MonitorPlan& plan, const CreateRequest& request) {
   plan.terminal = std::move(pty.slave);
   plan.own_terminal = true;
   return {};
-}
-
-Result<Message> expect(Channel& channel, MessageType expected, std::chrono::milliseconds timeout) {
-  auto message = TRY(channel.receive(timeout));
-  if (!message) return fail(ErrorKind::unavailable, "the container's monitor died");
-  if (message->type == MessageType::failed) return std::unexpected(message->error);
-  if (message->type != expected) {
-    return fail(ErrorKind::internal, "the container's monitor is out of step");
-  }
-  return *std::move(message);
 }
 
 // The hooks of create, in the specification's order, while the guest boots.
@@ -171,23 +165,16 @@ CgroupRequest cgroup_request(const Engine& engine, const MonitorPlan& plan,
   return request;
 }
 
-Result<void> store(const StateDir& dir, const ContainerRecord& record) {
-  auto lock = TRY(dir.lock(kVerbLockDeadline));
-  return dir.store(record, lock);
-}
-
-// Recorded before it is made: a creator that is killed in between leaves nothing unknown.
+// The VM of the pool, if there is one, comes along.
 Result<void> make_cgroup(const Engine& engine, const MonitorPlan& plan, const StateDir& dir,
                          ContainerRecord& record) {
   if (!plan.config.cgroup.enabled || !plan.spec.linux_) return store(dir, record);
-  const CgroupRequest request = cgroup_request(engine, plan, record);
-  record.cgroup = TRY(HostCgroup::plan(request));
-  TRY(store(dir, record));
-  auto cgroup = HostCgroup::create(request);
-  record.cgroup = cgroup ? cgroup->record() : CgroupRecord{};
-  TRY(store(dir, record));
-  if (!cgroup) return std::unexpected(std::move(cgroup).error());
-  for (const std::string& note : cgroup->notes()) log::info("{}", note);
+  auto cgroup = TRY(make_recorded_cgroup(cgroup_request(engine, plan, record), dir, record));
+  for (const std::string& note : cgroup.notes()) log::info("{}", note);
+  if (!plan.claimed) return {};
+  for (const pid_t pid : TRY(HostCgroup::adopt(plan.claimed->cgroup).pids())) {
+    TRY(cgroup.join(pid));
+  }
   return {};
 }
 
@@ -197,23 +184,38 @@ Result<StartGate> enter_gate(const Config& config) {
                           kStartPatience);
 }
 
+// One that waits, or a template and a place among those that start.
+Result<void> find_vm(MonitorPlan& plan, const StateDir& dir, ContainerRecord& record,
+                     Timings& timings) {
+  plan.claimed = claim_vm(plan.config, plan.machine.config, dir);
+  if (plan.claimed) {
+    record.pool_place = plan.claimed->place;
+    timings.mark("a VM of the pool claimed");
+    return {};
+  }
+  plan.saved = choose_template(plan.config, plan.machine.config);
+  plan.gate = TRY(enter_gate(plan.config));
+  timings.mark("a place among those that start");
+  return {};
+}
+
 // With the state directory made: everything up to "created".
 Result<void> bring_up(const Engine& engine, MonitorPlan& plan, const StateDir& dir,
                       ContainerRecord& record, Timings& timings) {
-  plan.gate = TRY(enter_gate(plan.config));
-  timings.mark("a place among those that start");
+  TRY(find_vm(plan, dir, record, timings));
   auto spawned = TRY(spawn_monitor(plan));
   plan.terminal.reset();
+  if (plan.claimed) plan.claimed->socket.reset();
   record.monitor = spawned.process;
   record.vm = {plan.size.vcpus, plan.size.memory_mib,
                std::string(name_of(plan.machine.config.accelerator)), plan.machine.config.kernel};
   TRY(make_cgroup(engine, plan, dir, record));
   const auto timeout = plan.config.vm.boot_timeout + 4 * plan.config.vm.request_timeout;
-  TRY(expect(spawned.channel, MessageType::prepared, timeout));
+  TRY(spawned.channel.expect(MessageType::prepared, timeout, kMonitor));
   TRY(spawned.channel.send({MessageType::proceed, "", {}}));
   TRY(run_create_hooks(record, plan.spec.hooks));
   TRY(spawned.channel.send({MessageType::hooks_done, "", {}}));
-  const Message created = TRY(expect(spawned.channel, MessageType::created, timeout));
+  const Message created = TRY(spawned.channel.expect(MessageType::created, timeout, kMonitor));
   plan.gate.reset();
   TRY(timings.take(created.text));
   record.status = Status::created;
@@ -245,7 +247,7 @@ Result<CreatedContainer> create_container(const Engine& engine, const CreateRequ
   plan.dir = &dir;
   timings.mark("bundle read, VM planned");
   Result<void> up = attach_terminal(plan, request);
-  for (const char* name : {"shared", kVsockDirectory, kMemoryDirectory}) {
+  for (const char* name : {kSharedDirectory, kVsockDirectory, kMemoryDirectory}) {
     if (up && ::mkdirat(dir.fd(), name, 0700) != 0) up = fail_errno(errno, "make the state");
   }
   if (up) up = bring_up(engine, plan, dir, record, timings);
@@ -257,6 +259,7 @@ Result<CreatedContainer> create_container(const Engine& engine, const CreateRequ
     return std::unexpected(std::move(error));
   }
   timings.mark("created");
+  refill_pool(plan.config, plan.machine.config);
   if (wants_timings(bundle.spec)) log_timings(record.id, timings);
   return CreatedContainer{std::move(record), bundle.spec.process->terminal};
 }

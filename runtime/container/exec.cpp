@@ -16,7 +16,7 @@
 #include "runtime/container/state_document.h"
 #include "runtime/guest_spec.h"
 #include "runtime/host_cgroup.h"
-#include "runtime/monitor/channel.h"
+#include "runtime/channel.h"
 #include "runtime/orphan.h"
 #include "runtime/session/guest_process.h"
 

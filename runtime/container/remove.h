@@ -12,8 +12,4 @@ namespace agentvm::runtime {
 [[nodiscard]] Result<void> remove_container(const Engine& engine, const std::string& id,
                                             bool force);
 
-// However far a create had got: kills the monitor and what its cgroup holds, removes the cgroup and
-// the state directory. Every step is tried; the first failure is returned.
-[[nodiscard]] Result<void> destroy(StateDir& dir, const ContainerRecord& record);
-
 }  // namespace agentvm::runtime

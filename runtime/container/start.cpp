@@ -5,7 +5,7 @@
 #include "oci/base/try.h"
 #include "runtime/container/state_document.h"
 #include "runtime/hooks.h"
-#include "runtime/monitor/channel.h"
+#include "runtime/channel.h"
 
 namespace agentvm::runtime {
 

@@ -7,7 +7,7 @@
 
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
-#include "runtime/monitor/channel.h"
+#include "runtime/channel.h"
 
 namespace agentvm::runtime {
 

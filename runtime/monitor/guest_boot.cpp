@@ -1,167 +1,53 @@
 #include "runtime/monitor/guest_boot.h"
 
-#include <fcntl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
 #include <csignal>
-#include <ctime>
 #include <optional>
 
 #include "oci/base/log.h"
-#include "oci/base/sys.h"
-#include "oci/base/text.h"
 #include "oci/base/try.h"
-#include "rpc/ports.h"
 #include "runtime/session/guest_link.h"
-#include "runtime/session/guest_moments.h"
 #include "runtime/templates/choice.h"
 
 namespace agentvm::runtime {
 
 namespace {
 
-vmm::MachineConfig machine_of(const MonitorPlan& plan, int socket_dir, vmm::MachineStart start) {
-  vmm::MachineConfig machine = plan.machine.config;
-  machine.start = start;
-  machine.shared_dir = plan.dir->path() + "/shared";
-  machine.socket_dir = socket_dir;
-  if (start == vmm::MachineStart::restore) {
-    machine.memory_file = fmt::format("{}/{}/memory", plan.dir->path(), kMemoryDirectory);
-    machine.saved = {plan.saved->memory.get(), plan.saved->state.get()};
-  }
-  return machine;
+Task<void> configure(MonitorPlan& plan, rpc::AgentClient& agent) {
+  return configure_guest(agent, plan.config, plan.spec.hostname, plan.timings);
 }
 
-std::string with_console(std::string sentence, const vmm::Machine& machine) {
-  const std::string tail = machine.console_tail();
-  if (!tail.empty()) sentence += "; the guest's console said: " + tail;
-  return sentence;
-}
-
-// The agent dials in once it serves. Whichever comes first counts: the connection, the machine's
-// end, the deadline.
-Task<UniqueFd> accept_agent(int listener, vmm::Machine& machine, std::chrono::milliseconds timeout,
-                            std::optional<vmm::MachineEnd>& lost) {
-  auto executor = co_await asio::this_coro::executor;
-  // The signals live as long as the coroutines that they cancel, which end a little later.
-  struct Race {
-    explicit Race(const asio::any_io_executor& on) : over(on) {}
-    Event over;
-    bool connected = false;
-    std::optional<vmm::MachineEnd> end;
-    asio::cancellation_signal stop_listening;
-    asio::cancellation_signal stop_watching;
-  };
-  auto race = std::make_shared<Race>(executor);
-  asio::co_spawn(
-      executor,
-      [](std::shared_ptr<Race> r, int fd) -> asio::awaitable<void> {
-        auto readable = co_await wait_readable(fd);
-        r->connected = readable.has_value();
-        r->over.set();
-      }(race, listener),
-      asio::bind_cancellation_slot(race->stop_listening.slot(),
-                                   [race](const std::exception_ptr&) {}));
-  asio::co_spawn(
-      executor,
-      [](std::shared_ptr<Race> r, vmm::Machine& watched) -> asio::awaitable<void> {
-        auto end = co_await watched.wait_end();
-        if (end) r->end = *end;
-        r->over.set();
-      }(race, machine),
-      asio::bind_cancellation_slot(race->stop_watching.slot(),
-                                   [race](const std::exception_ptr&) {}));
-  const bool in_time = co_await race->over.wait_for(timeout);
-  race->stop_listening.emit(asio::cancellation_type::all);
-  race->stop_watching.emit(asio::cancellation_type::all);
-  lost = race->end;
-  if (race->end) co_return fail(ErrorKind::unavailable, describe_end(machine, *race->end));
-  if (!in_time || !race->connected) {
-    co_return fail(ErrorKind::unavailable,
-                   with_console(fmt::format("the guest did not come up within {} ms "
-                                            "(vm.boot_timeout_ms)",
-                                            timeout.count()),
-                                machine));
-  }
-  UniqueFd connection(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
-  if (!connection) co_return fail_errno(errno, "accept the agent's connection");
-  co_return connection;
-}
-
-Task<void> configure(rpc::AgentClient& agent, MonitorPlan& plan) {
-  agent::v1::ConfigureRequest request;
-  request.set_entropy(sys::random_bytes(64));
-  request.set_machine_id(hexadecimal(sys::random_bytes(16)));
-  request.set_hostname(plan.spec.hostname.empty() ? "agentvm" : plan.spec.hostname);
-  request.set_debug_log(plan.config.log.level == LogLevel::debug);
-  std::timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  request.set_realtime_ns(static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000U +
-                          static_cast<std::uint64_t>(now.tv_nsec));
-  auto answer = co_await agent.configure(request, plan.config.vm.request_timeout);
-  const agent::v1::ConfigureResponse configured = CO_TRY(std::move(answer), "configure the guest");
-  mark_guest(plan.timings, configured.moments());
-  plan.timings.mark("guest configured");
-  co_return Result<void>{};
-}
-
-void mark_machine(Timings& timings, std::uint64_t begin_ns, const vmm::BootTimings& machine) {
-  const auto mark = [&](const char* name, std::uint32_t at_us) {
-    constexpr std::uint64_t kMicrosecond = 1000;
-    if (at_us != 0) timings.mark_at(name, begin_ns + at_us * kMicrosecond);
-  };
-  mark("QEMU and backends run, confined", machine.backends_ready_us);
-  mark("QEMU answers", machine.qemu_ready_us);
-  mark("template's memory copied", machine.memory_copied_us);
-  mark("template's state loaded", machine.state_loaded_us);
-  mark("devices plugged, guest goes on", machine.resumed_us);
-}
-
-// `lost`: the part of the machine whose end is why it failed.
-Task<Guest> start_guest(MonitorPlan& plan, vmm::MachineStart start,
-                        std::optional<vmm::MachineEnd>& lost) {
-  const std::string dial_in = fmt::format("{}_{}", kVsockSocket, rpc::kAgentPort);
-  // By path, not beneath the state directory's descriptor: that belongs to the caller's mount
-  // namespace, and what is not in our own cannot be mounted into the backend's jail.
-  const auto sockets = CO_TRY(sys::open_at(AT_FDCWD, plan.dir->path() + "/" + kVsockDirectory,
-                                           O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  (void)::unlinkat(sockets.get(), dial_in.c_str(), 0);
-  auto listener = CO_TRY(sys::listen_unix_at(sockets.get(), dial_in, 0600));
+Task<Guest> take_waiting_guest(MonitorPlan& plan) {
   Guest guest;
-  const std::uint64_t begin_ns = monotonic_ns();
-  auto machine = co_await vmm::Machine::create(machine_of(plan, sockets.get(), start), &lost);
-  guest.machine = CO_TRY(std::move(machine), "start the VM");
-  mark_machine(plan.timings, begin_ns, guest.machine->timings());
-  auto connection =
-      co_await accept_agent(listener.get(), *guest.machine, plan.config.vm.boot_timeout, lost);
-  auto fd = CO_TRY(std::move(connection), "boot the VM");
-  plan.timings.mark("guest's agent has dialed in");
-  // One connection is the monitor's; nobody else may dial in.
-  listener.reset();
-  (void)::unlinkat(sockets.get(), dial_in.c_str(), 0);
-  auto executor = co_await asio::this_coro::executor;
-  auto client = CO_TRY(rpc::Client::create(executor, std::move(fd)));
-  guest.agent = std::make_shared<rpc::AgentClient>(std::move(client));
-  auto configured = co_await configure(*guest.agent, plan);
+  auto machine = co_await take_over(std::move(plan.claimed->socket),
+                                    plan.dir->path() + "/" + kSharedDirectory,
+                                    plan.config.vm.request_timeout);
+  guest.machine = CO_TRY(std::move(machine), "take over a VM of the pool");
+  plan.timings.mark("VM taken over, its share attached");
+  GuestLink link{plan.dir->fd(), plan.config.vm.request_timeout};
+  auto agent = co_await connect_agent(link);
+  guest.agent = CO_TRY(std::move(agent));
+  plan.timings.mark("guest's agent reached");
+  auto configured = co_await configure(plan, *guest.agent);
   CO_TRY(std::move(configured));
   co_return std::move(guest);
 }
 
-}  // namespace
-
-std::string describe_end(const vmm::Machine& machine, const vmm::MachineEnd& end) {
-  return with_console(
-      fmt::format("the VM ended: {} {}", end.part, describe_wait_status(end.wait_status)), machine);
+Task<Guest> start_one(MonitorPlan& plan, std::optional<vmm::MachineEnd>& lost) {
+  GuestOrder order{plan.machine.config, plan.dir->path(), plan.saved ? &*plan.saved : nullptr,
+                   plan.timings};
+  auto started = co_await start_guest(std::move(order), lost);
+  auto guest = CO_TRY(std::move(started));
+  auto configured = co_await configure(plan, *guest.agent);
+  CO_TRY(std::move(configured));
+  co_return std::move(guest);
 }
 
-Task<Guest> boot_guest(MonitorPlan& plan) {
+Task<Guest> start_new_guest(MonitorPlan& plan) {
   std::optional<vmm::MachineEnd> lost;
   if (plan.saved) {
-    auto restored = co_await start_guest(plan, vmm::MachineStart::restore, lost);
+    auto restored = co_await start_one(plan, lost);
     // A part that somebody killed (the kernel, short of memory, perhaps) says nothing about the
     // template, and would be killed again.
     const bool killed =
@@ -170,8 +56,15 @@ Task<Guest> boot_guest(MonitorPlan& plan) {
     const std::string why = restored.error().text();
     log::warning("container '{}': its VM could not be restored and boots: {}", plan.dir->id(), why);
     reject_template(plan.config, plan.saved->manifest.key, why);
+    plan.saved.reset();
   }
-  co_return co_await start_guest(plan, vmm::MachineStart::boot, lost);
+  co_return co_await start_one(plan, lost);
+}
+
+}  // namespace
+
+Task<Guest> boot_guest(MonitorPlan& plan) {
+  return plan.claimed ? take_waiting_guest(plan) : start_new_guest(plan);
 }
 
 }  // namespace agentvm::runtime

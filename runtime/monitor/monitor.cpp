@@ -14,8 +14,10 @@
 #include "runtime/monitor/guest_boot.h"
 #include "runtime/monitor/surroundings.h"
 #include "runtime/orphan.h"
+#include "runtime/pool/holder.h"
 #include "runtime/session/guest_moments.h"
 #include "runtime/session/guest_process.h"
+#include "runtime/session/guest_share.h"
 #include "vmm/guest_memory.h"
 
 namespace agentvm::runtime {
@@ -76,11 +78,7 @@ Task<void> Life::create_container() {
   request.set_id(plan_.dir->id());
   request.set_spec_json(oci::write_spec(plan_.share.guest_spec));
   *request.mutable_stdio() = streams_->ids();
-  agent::v1::Storage* storage = request.add_storages();
-  storage->set_driver("virtiofs");
-  storage->set_source(kSharedTag);
-  storage->set_mount_point(kGuestShared);
-  storage->set_fs_type("virtiofs");
+  add_share(request, plan_.claimed ? kPoolShare : "");
   auto answer = co_await guest_.agent->create_container(request, plan_.config.vm.request_timeout);
   const agent::v1::CreateContainerResponse created = CO_TRY(std::move(answer));
   mark_guest(plan_.timings, created.moments());
@@ -196,7 +194,7 @@ Result<HostStdio> prepare(MonitorPlan& plan) {
   auto stdio = TRY(take_stdio(plan));
   if (plan.foreground) log::keep_stderr();
   detach_stdio();
-  TRY(enter_surroundings(plan.spec, plan.share, plan.dir->path() + "/shared"));
+  TRY(enter_surroundings(plan.spec, plan.share, plan.dir->path() + "/" + kSharedDirectory));
   if (plan.saved) {
     TRY(vmm::mount_guest_memory(plan.dir->path() + "/" + kMemoryDirectory, plan.size.memory_mib));
   }

@@ -4,7 +4,7 @@
 // and ends as the container's init ends.
 #pragma once
 
-#include "runtime/monitor/channel.h"
+#include "runtime/channel.h"
 #include "runtime/monitor/plan.h"
 
 namespace agentvm::runtime {

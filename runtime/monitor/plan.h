@@ -9,6 +9,7 @@
 #include "runtime/console.h"
 #include "runtime/guest_spec.h"
 #include "runtime/machine_config.h"
+#include "runtime/pool/claim.h"
 #include "runtime/start_gate.h"
 #include "runtime/state_dir.h"
 #include "runtime/timings.h"
@@ -24,6 +25,7 @@ struct MonitorPlan {
   Config config;
   VmSize size;
   PlannedMachine machine;
+  std::optional<ClaimedVm> claimed;        // the VM, if one waited in the pool
   std::optional<vmm::OpenTemplate> saved;  // what the VM is restored from; nothing: it boots
   std::optional<StartGate> gate;           // the creator's, not the monitor's
   // The terminal of the container: the slave of the pty whose master went to --console-socket, or

@@ -3,7 +3,7 @@
 // reaps it; it ends as the container's init ended.
 #pragma once
 
-#include "runtime/monitor/channel.h"
+#include "runtime/channel.h"
 #include "runtime/monitor/plan.h"
 #include "runtime/record.h"
 

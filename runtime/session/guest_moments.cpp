@@ -43,8 +43,9 @@ void mark_guest(Timings& timings,
   const std::uint64_t now = monotonic_ns();
   for (int i = 0; i < std::min(moments.size(), kMost); ++i) {
     const std::string name = name_of(moments[i].step());
-    if (name.empty()) continue;
-    timings.mark_at(name, now - std::min(now, moments[i].before_us() * kMicrosecond));
+    const std::uint64_t at = now - std::min(now, moments[i].before_us() * kMicrosecond);
+    // A guest that waited has done some long before.
+    if (!name.empty() && at >= timings.begin_ns()) timings.mark_at(name, at);
   }
 }
 

@@ -17,11 +17,15 @@ agent::v1::Stdio output_to(std::uint64_t id) {
   return stdio;
 }
 
-TEST_F(AgentTest, NothingIsLegalBeforeConfigureAndThatOnlyOnce) {
+TEST_F(AgentTest, NothingIsLegalBeforeConfigureAndThatOnlyWithoutContainers) {
   EXPECT_EQ(start("web").error().text(), "the guest is not configured yet");
   ASSERT_TRUE(configure().has_value());
-  EXPECT_EQ(configure().error().text(), "the guest is configured already");
   EXPECT_EQ(start("web").error().text(), "container does not exist");
+  ASSERT_TRUE(configure().has_value()) << "a VM that waited is configured for its container";
+  ASSERT_TRUE(create("web", spec({"/bin/busybox", "true"}), {}).has_value());
+  EXPECT_EQ(configure().error().text(), "the guest has containers already");
+  ASSERT_TRUE(erase("web").has_value());
+  EXPECT_TRUE(configure().has_value());
 }
 
 TEST_F(AgentTest, RunsAProgramToItsStatusWithAllItsOutput) {

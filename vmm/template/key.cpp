@@ -19,16 +19,6 @@ namespace {
 // What a template's files mean. Counts up when that changes.
 constexpr int kFormat = 1;
 
-Result<std::string> file_line(std::string_view what, const std::string& path) {
-  struct stat status{};
-  if (::stat(path.c_str(), &status) != 0) {
-    return fail(ErrorKind::unavailable, fmt::format("{} '{}' is missing", what, path));
-  }
-  return fmt::format("{} {} {}:{} {} {}.{} {}.{}\n", what, path, status.st_dev, status.st_ino,
-                     status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
-                     status.st_ctim.tv_sec, status.st_ctim.tv_nsec);
-}
-
 // The processor as the guest sees it with `-cpu host`, and the kernel whose KVM makes it so.
 std::string host_lines() {
   std::string out = "processor";
@@ -48,6 +38,16 @@ std::string host_lines() {
 
 }  // namespace
 
+Result<std::string> describe_file(std::string_view what, const std::string& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) {
+    return fail(ErrorKind::unavailable, fmt::format("{} '{}' is missing", what, path));
+  }
+  return fmt::format("{} {} {}:{} {} {}.{} {}.{}\n", what, path, status.st_dev, status.st_ino,
+                     status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec,
+                     status.st_ctim.tv_sec, status.st_ctim.tv_nsec);
+}
+
 std::string TemplateKey::name() const {
   // FNV-1a, 64 bits (the parameters of RFC 9923): a name needs no more.
   std::uint64_t hash = 0xcbf29ce484222325U;
@@ -61,9 +61,9 @@ Result<TemplateKey> make_template_key(const MachineConfig& config) {
   machine.memory_file.clear();
   TemplateKey key;
   key.text = fmt::format("format {}\n", kFormat);
-  key.text += TRY(file_line("QEMU", config.qemu));
-  key.text += TRY(file_line("kernel", config.kernel));
-  key.text += TRY(file_line("initramfs", config.initramfs));
+  key.text += TRY(describe_file("QEMU", config.qemu));
+  key.text += TRY(describe_file("kernel", config.kernel));
+  key.text += TRY(describe_file("initramfs", config.initramfs));
   if (config.accelerator == Accelerator::kvm) key.text += host_lines();
   for (const std::string& word : qemu_argv(describe_qemu(machine))) {
     key.text.append(word).append("\n");

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "oci/base/error.h"
 #include "vmm/machine.h"
@@ -22,5 +23,8 @@ struct TemplateKey {
 // are now (device, inode, size, times), so that an upgrade in place makes another key; with KVM the
 // host's processor and kernel count too. unavailable when one of the files is missing.
 [[nodiscard]] Result<TemplateKey> make_template_key(const MachineConfig& config);
+
+// A line of a key: the file as it is now. unavailable when it is missing.
+[[nodiscard]] Result<std::string> describe_file(std::string_view what, const std::string& path);
 
 }  // namespace agentvm::vmm

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "oci/base/json_reader.h"
 #include "oci/state.h"
 
 namespace agentvm::e2e {
@@ -22,6 +23,12 @@ namespace {
 bool with_templates() {
   const char* word = ::getenv("AGENTVM_TEST_TEMPLATES");
   return word == nullptr || std::string_view(word) != "off";
+}
+
+// AGENTVM_TEST_POOL=on: VMs come from a pool, which is full when a test begins.
+bool with_pool() {
+  const char* word = ::getenv("AGENTVM_TEST_POOL");
+  return word != nullptr && std::string_view(word) == "on";
 }
 
 std::string image_dir() {
@@ -42,13 +49,32 @@ void Agentvm::SetUp() {
     ASSERT_EQ(made.status, 0) << made.err;
   }
   before_ = take_census();
+  if (with_pool()) {
+    const Outcome filled = agentvm({"pool", "fill"});
+    ASSERT_EQ(filled.status, 0) << filled.err;
+  }
 }
 
 void Agentvm::TearDown() {
   if (!scratch_) return;
   std::istringstream ids(agentvm({"list", "--quiet"}).out);
   for (std::string id; std::getline(ids, id);) (void)agentvm({"delete", "--force", id});
+  if (fs::exists(pool())) drain_pool();
   EXPECT_THAT(left_behind(before_), testing::IsEmpty()) << "left behind on the host";
+}
+
+bool Agentvm::pool_is_being_filled() const {
+  return fs::exists(pool() + "/.fill") &&
+         run_command({"flock", "--nonblock", pool() + "/.fill", "true"}).status != 0;
+}
+
+void Agentvm::drain_pool() const {
+  EXPECT_TRUE(eventually([this] { return !pool_is_being_filled(); }, std::chrono::seconds(60)));
+  const Outcome drained = agentvm({"pool", "drain"});
+  EXPECT_EQ(drained.status, 0) << drained.err;
+  for (const auto& entry : fs::directory_iterator(pool())) {
+    EXPECT_EQ(entry.path().filename(), ".fill") << "left in the pool";
+  }
 }
 
 std::string Agentvm::shared_store() {
@@ -60,7 +86,8 @@ std::string Agentvm::image_file(const std::string& name) {
 }
 
 void Agentvm::configure(const std::string& vm, const std::string& templates,
-                        const std::string& kernel) const {
+                        const std::string& kernel, int pool_vms) const {
+  const int pool_size = pool_vms >= 0 ? pool_vms : static_cast<int>(with_pool());
   const std::string shared = fmt::format("enabled = {}\nautomatic = false\ndirectory = \"{}\"\n",
                                          with_templates(), AGENTVM_TEMPLATES);
   write_file(scratch() + "/config.toml",
@@ -68,10 +95,13 @@ void Agentvm::configure(const std::string& vm, const std::string& templates,
                          "[vm]\n"
                          "kernel = \"{}\"\n"
                          "initramfs = \"{}\"\n"
-                         "vsock_backend = \"{}\"\n{}\n",
+                         "vsock_backend = \"{}\"\n{}\n"
+                         "[pool]\n"
+                         "size = {}\n"
+                         "directory = \"{}\"\n",
                          templates.empty() ? shared : templates,
                          kernel.empty() ? image_file("vmlinux") : kernel,
-                         image_file("initramfs.cpio"), AGENTVM_VSOCK_BINARY, vm));
+                         image_file("initramfs.cpio"), AGENTVM_VSOCK_BINARY, vm, pool_size, pool()));
 }
 
 std::string Agentvm::guest_kernel_release() {
@@ -123,9 +153,27 @@ void Agentvm::wait_for_status(const std::string& id, const std::string& wanted) 
       << "container '" << id << "' is " << status(id) << ", not " << wanted;
 }
 
+std::vector<Agentvm::PoolVm> Agentvm::pool_vms() const {
+  std::vector<PoolVm> vms;
+  if (!fs::exists(pool())) return vms;
+  const auto document = JsonDocument::parse(agentvm({"pool", "ls", "--format", "json"}).out);
+  for (std::size_t i = 0; document && i < document->root().size(); ++i) {
+    const auto item = document->root().item(i);
+    vms.push_back({std::string(*item.find("id")->as_string()),
+                   std::string(*item.find("status")->as_string()),
+                   std::string(*item.find("container")->as_string()),
+                   static_cast<pid_t>(*item.find("pid")->as_unsigned())});
+  }
+  return vms;
+}
+
 std::vector<pid_t> Agentvm::processes_of(const std::string& id, const std::string& name) const {
-  // The parts of a VM are children of the stand-in, virtiofsd's own child one step further.
+  // The parts of a VM are children of the stand-in or of the VM's holder, virtiofsd's own child one
+  // step further.
   std::vector<pid_t> family{stand_in(id)};
+  for (const PoolVm& vm : pool_vms()) {
+    if (vm.container == root() + "/" + id) family.push_back(vm.holder);
+  }
   std::vector<pid_t> found;
   for (std::size_t at = 0; at < family.size(); ++at) {
     std::ifstream children(fmt::format("/proc/{0}/task/{0}/children", family[at]));

@@ -38,15 +38,29 @@ class Agentvm : public testing::Test {
   [[nodiscard]] std::vector<pid_t> processes_of(const std::string& id,
                                                 const std::string& name) const;
 
+  struct PoolVm {
+    std::string id;
+    std::string status;     // "waits", "taken", …
+    std::string container;  // the state directory of who has it
+    pid_t holder = 0;
+  };
+  // As `pool ls` tells them.
+  [[nodiscard]] std::vector<PoolVm> pool_vms() const;
+  [[nodiscard]] bool pool_is_being_filled() const;
+  // Once nobody fills it any more; nothing may be left in it.
+  void drain_pool() const;
+
   [[nodiscard]] std::string root() const { return scratch_->path() + "/root"; }
   [[nodiscard]] const std::string& scratch() const { return scratch_->path(); }
   // What `uname -r` says in the guest.
   [[nodiscard]] static std::string guest_kernel_release();
   // The configuration file that every command gets: with `vm` appended to its table of that name,
   // and with `templates` as that table instead of the tests' own store.
-  // `kernel`: another than the image's.
+  // `kernel`: another than the image's. `pool_vms`: how many wait; none, unless AGENTVM_TEST_POOL
+  // is "on".
   void configure(const std::string& vm, const std::string& templates = "",
-                 const std::string& kernel = "") const;
+                 const std::string& kernel = "", int pool_vms = -1) const;
+  [[nodiscard]] std::string pool() const { return scratch() + "/pool"; }
   // The template store of all tests.
   [[nodiscard]] static std::string shared_store();
   // A file of the guest's image: "vmlinux".

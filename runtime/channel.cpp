@@ -1,4 +1,4 @@
-#include "runtime/monitor/channel.h"
+#include "runtime/channel.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -107,6 +107,17 @@ Result<std::optional<Message>> Channel::receive(std::chrono::milliseconds timeou
     return fail(ErrorKind::unavailable,
                 fmt::format("the monitor did not answer within {} ms", timeout.count()));
   }
+}
+
+Result<Message> Channel::expect(MessageType expected, std::chrono::milliseconds timeout,
+                                std::string_view peer) {
+  auto message = TRY(receive(timeout));
+  if (!message) return fail(ErrorKind::unavailable, fmt::format("{} died", peer));
+  if (message->type == MessageType::failed) return std::unexpected(std::move(message->error));
+  if (message->type != expected) {
+    return fail(ErrorKind::internal, fmt::format("{} is out of step", peer));
+  }
+  return *std::move(message);
 }
 
 Task<std::optional<Message>> Channel::async_receive() {

@@ -1,12 +1,14 @@
-// Everything the monitor and a command may say to each other, as one typed list, over a unix
-// stream socket: the socket pair between `create` and the monitor it made, and the control socket
-// "monitor.sock" in the container's state directory.
+// Everything that processes of ours say to each other, as one typed list, over a unix stream
+// socket: the socket pair between a command and the monitor, stand-in or holder of a VM that it
+// made; the control socket "monitor.sock" in a container's state directory; the socket of a VM that
+// waits in the pool.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "oci/base/async.h"
 #include "oci/base/unique_fd.h"
@@ -25,6 +27,9 @@ enum class MessageType : std::uint8_t {
   hooks_done,  // the create-time hooks have succeeded
   // a command → monitor's control socket, one request per connection
   start,
+  // monitor → the holder of the VM that it has claimed
+  stop,   // take it down and end
+  ended,  // the holder's word: a part of the VM has; text: part, wait status, console's tail
   // the answer: done, or failed
   done,
 };
@@ -45,7 +50,11 @@ class Channel {
   [[nodiscard]] Result<void> send(const Message& message);
   // Blocks until a message, the peer's end (nullopt) or the deadline (unavailable).
   [[nodiscard]] Result<std::optional<Message>> receive(std::chrono::milliseconds timeout);
-  // The same without blocking the event loop; no deadline of its own.
+  // The same for the one type that may come now; of `failed` the error. unavailable, naming `peer`,
+  // at the peer's end.
+  [[nodiscard]] Result<Message> expect(MessageType expected, std::chrono::milliseconds timeout,
+                                       std::string_view peer);
+  // As receive(), without blocking the event loop; no deadline of its own.
   [[nodiscard]] Task<std::optional<Message>> async_receive();
 
  private:

@@ -1,0 +1,61 @@
+#include "runtime/destroy.h"
+
+#include <poll.h>
+
+#include <csignal>
+
+#include "oci/base/sys.h"
+#include "oci/base/try.h"
+#include "runtime/host_cgroup.h"
+
+namespace agentvm::runtime {
+
+namespace {
+
+constexpr std::chrono::milliseconds kDeathDeadline{10000};
+constexpr std::chrono::milliseconds kLockDeadline{30000};
+
+// Ends one of our own processes; its children end with it (PDEATHSIG).
+Result<void> kill_and_wait(const ProcessRef& process) {
+  if (!is_alive(process)) return {};
+  auto pidfd = sys::pidfd_open(process.pid);
+  if (!pidfd) return {};
+  // The pid may have been reused between the check and the open: check again, on the pidfd's life.
+  if (!is_alive(process)) return {};
+  TRY(sys::pidfd_send_signal(pidfd->get(), SIGKILL));
+  pollfd entry{pidfd->get(), POLLIN, 0};
+  if (::poll(&entry, 1, static_cast<int>(kDeathDeadline.count())) <= 0) {
+    return fail(ErrorKind::unavailable, fmt::format("process {} does not die", process.pid));
+  }
+  return {};
+}
+
+void keep_first(Result<void>& first, Result<void> next) {
+  if (!next && first) first = std::move(next);
+}
+
+// Where the VM waited before a container took it; its processes are the container's by now.
+Result<void> destroy_place(const std::string& place) {
+  const std::size_t slash = place.rfind('/');
+  const auto pool = TRY(StateRoot::open(place.substr(0, slash)));
+  auto dir = pool.open_container(place.substr(slash + 1));
+  if (!dir && dir.error().kind == ErrorKind::not_found) return {};
+  if (!dir) return std::unexpected(std::move(dir).error());
+  return destroy(*dir, TRY(dir->load()));
+}
+
+}  // namespace
+
+Result<void> destroy(StateDir& dir, const ContainerRecord& record) {
+  Result<void> outcome = kill_and_wait(record.monitor);
+  for (const ExecRecord& exec : record.execs) keep_first(outcome, kill_and_wait(exec.stand_in));
+  const HostCgroup cgroup = HostCgroup::adopt(record.cgroup);
+  keep_first(outcome, cgroup.kill_all(kDeathDeadline));
+  keep_first(outcome, cgroup.remove(kDeathDeadline));
+  if (!record.pool_place.empty()) keep_first(outcome, destroy_place(record.pool_place));
+  if (!outcome) return outcome;  // the record is what a second attempt goes by
+  auto lock = TRY(dir.lock(kLockDeadline));
+  return dir.remove(lock);
+}
+
+}  // namespace agentvm::runtime

@@ -1,0 +1,199 @@
+#include "runtime/pool/fill.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <utility>
+
+#include "oci/base/log.h"
+#include "oci/base/stopwatch.h"
+#include "oci/base/sys.h"
+#include "oci/base/try.h"
+#include "runtime/destroy.h"
+#include "runtime/machine_config.h"
+#include "runtime/orphan.h"
+#include "runtime/pool/holder.h"
+#include "runtime/recorded_cgroup.h"
+#include "runtime/templates/choice.h"
+
+namespace agentvm::runtime {
+
+namespace {
+
+constexpr const char* kFillLock = ".fill";
+// Of the default 1024: a VM is made with what the running ones leave, and gets its container's
+// share when it is taken.
+constexpr std::uint64_t kLeastShares = 2;
+constexpr const char* kCgroupParent = "/agentvm-pool";
+
+Result<UniqueFd> lock_filling(const Config& config) {
+  auto file = TRY(sys::open_at(AT_FDCWD, config.pool.directory + "/" + kFillLock,
+                               O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
+  if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
+  if (errno == EWOULDBLOCK) {
+    return fail(ErrorKind::already_exists, "another process is filling the pool");
+  }
+  return fail_errno(errno, "lock the pool");
+}
+
+CgroupRequest cgroup_of(const PoolPlace& place, const Config& config) {
+  CgroupRequest request;
+  request.container_id = place.record.id;
+  request.cgroups_path = std::string(kCgroupParent) + "/" + place.record.id;
+  auto limits = plan_host_limits({}, place.record.vm.memory_mib, config.cgroup.memory_overhead_mib);
+  request.limits = std::move(limits.limits);
+  request.limits.cpu_shares = kLeastShares;
+  request.first = place.record.monitor.pid;
+  return request;
+}
+
+// The parent is the pool's alone: whoever leaves it last removes it, not who made it.
+Result<void> make_cgroup(const Config& config, PoolPlace& place) {
+  auto& [dir, record] = place;
+  if (!config.cgroup.enabled) return store(dir, record);
+  TRY(make_recorded_cgroup(cgroup_of(place, config), dir, record));
+  for (CgroupDir& made : record.cgroup.dirs) made.made_parents = {kCgroupParent};
+  return store(dir, record);
+}
+
+// `filling`: the lock, which the holder must not prolong.
+Result<Channel> start_holder(const HolderOrder& order, ContainerRecord& record,
+                             UniqueFd& filling) {
+  auto ends = TRY(sys::socket_pair(SOCK_STREAM));
+  const pid_t pid = TRY(spawn_orphan([&] {
+                          ends.first.reset();
+                          filling.reset();
+                          hold_vm(order, Channel(std::move(ends.second)));
+                        }),
+                        "start the holder");
+  record.monitor = TRY(refer_to_process(pid), "the holder");
+  return Channel(std::move(ends.first));
+}
+
+// Up to status created. The holder ends with its channel until it has been told that the record is
+// stored.
+Result<void> bring_up(const Config& config, const vmm::MachineConfig& machine,
+                      const vmm::OpenTemplate& saved, PoolPlace& place, UniqueFd& filling) {
+  constexpr std::string_view kHolder = "the process that holds the VM";
+  auto& [dir, record] = place;
+  record.vm = {machine.vcpus, machine.memory_mib, std::string(name_of(machine.accelerator)),
+               machine.kernel};
+  auto holder = TRY(start_holder({config, machine, saved, place}, record, filling));
+  TRY(make_cgroup(config, place));
+  const auto timeout = config.vm.boot_timeout + 4 * config.vm.request_timeout;
+  TRY(holder.expect(MessageType::prepared, timeout, kHolder));
+  TRY(holder.send({MessageType::proceed, "", {}}));
+  TRY(holder.expect(MessageType::created, timeout, kHolder));
+  record.status = Status::created;
+  TRY(store(dir, record));
+  return holder.send({MessageType::proceed, "", {}});
+}
+
+Result<PoolPlace> make_waiting_vm(const Config& config, const vmm::MachineConfig& machine,
+                                  const StateRoot& pool, const vmm::TemplateKey& key,
+                                  UniqueFd& filling) {
+  const auto saved = choose_template(config, machine);
+  if (!saved) {
+    return fail(ErrorKind::failed_precondition,
+                "there is no template of it (`agentvm template create` makes one)");
+  }
+  auto place = TRY(make_place(pool, key));
+  auto up = bring_up(config, machine, *saved, place, filling);
+  if (up) return place;
+  Error error = std::move(up).error().wrap("make a VM of the pool");
+  if (auto undone = destroy(place.dir, place.record); !undone) {
+    return std::unexpected(std::move(error).also(undone.error()));
+  }
+  return std::unexpected(std::move(error));
+}
+
+// A place that no container will ever take a VM from, and none has.
+bool is_stale(const ContainerRecord& record, const vmm::TemplateKey& key) {
+  const Status status = effective_status(record);
+  return status == Status::stopped || (status == Status::created && !has_key(record, key));
+}
+
+// Removes the stale ones and those past `size`; returns how many wait.
+Result<std::uint32_t> sweep(const StateRoot& pool, const vmm::TemplateKey& key,
+                            std::uint32_t size) {
+  std::uint32_t waiting = 0;
+  for (PoolPlace& place : TRY(list_places(pool))) {
+    const bool surplus = waits(place.record) && waiting == size;
+    if (is_stale(place.record, key) || surplus) {
+      TRY(destroy(place.dir, place.record), "remove '{}' from the pool", place.dir.id());
+    } else if (waits(place.record)) {
+      ++waiting;
+    }
+  }
+  return waiting;
+}
+
+Result<bool> lacks_vms(const Config& config, const vmm::MachineConfig& machine) {
+  const auto key = TRY(make_pool_key(machine));
+  const auto pool = TRY(StateRoot::open(config.pool.directory));
+  const auto places = TRY(list_places(pool));
+  const auto waiting = std::ranges::count_if(places, [&](const PoolPlace& place) {
+    return waits(place.record) && has_key(place.record, key);
+  });
+  return std::cmp_less(waiting, config.pool.size);
+}
+
+[[noreturn]] void be_the_filler(const Config& config) {
+  detach_stdio();
+  log::set_sink({});
+  // What the creator has open is not ours to keep open: pipes, locks, terminals.
+  (void)::close_range(STDERR_FILENO + 1, UINT_MAX, 0);
+  (void)!::chdir("/");
+  const auto filled = fill_pool(config, [](const PoolStep&) {});
+  ::_exit(filled ? 0 : 1);
+}
+
+}  // namespace
+
+Result<void> fill_pool(const Config& config, const std::function<void(const PoolStep&)>& made) {
+  if (config.pool.size == 0) {
+    return fail(ErrorKind::failed_precondition,
+                "the pool is off: set pool.size in the configuration");
+  }
+  const auto planned = TRY(plan_default_machine(config));
+  const auto key = TRY(make_pool_key(planned.config));
+  const auto pool = TRY(StateRoot::open(config.pool.directory));
+  auto filling = TRY(lock_filling(config));
+  for (;;) {
+    const std::uint32_t waiting = TRY(sweep(pool, key, config.pool.size));
+    if (waiting >= config.pool.size) return {};
+    const Stopwatch watch;
+    const auto place = TRY(make_waiting_vm(config, planned.config, pool, key, filling));
+    made({place.dir.id(), waiting + 1, std::chrono::milliseconds(watch.us() / 1000)});
+  }
+}
+
+void refill_pool(const Config& config, const vmm::MachineConfig& machine) {
+  if (config.pool.size == 0) return;
+  auto lacks = lacks_vms(config, machine);
+  if (lacks && !*lacks) return;
+  if (lacks) {
+    auto filler = spawn_orphan([&] { be_the_filler(config); });
+    if (filler) return;
+    lacks = std::unexpected(std::move(filler).error());
+  }
+  log::warning("the pool is not refilled: {}", lacks.error().text());
+}
+
+Result<std::uint32_t> drain_pool(const Config& config) {
+  const auto pool = TRY(StateRoot::open(config.pool.directory));
+  std::uint32_t ended = 0;
+  for (PoolPlace& place : TRY(list_places(pool))) {
+    if (effective_status(place.record) == Status::running) continue;
+    if (waits(place.record)) ++ended;
+    TRY(destroy(place.dir, place.record), "remove '{}' from the pool", place.dir.id());
+  }
+  return ended;
+}
+
+}  // namespace agentvm::runtime
