@@ -1,5 +1,6 @@
 #include "guest-agent/agent.h"
 
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -246,7 +247,8 @@ asio::awaitable<void> Agent::end_guest() {
   phase_ = Phase::ending;
   containers_.kill_all();
   // A share whose server is gone never answers: sync for a while, then end anyway.
-  (void)co_await call_in_child(reaper_, "sync", [] { return ::sync(), 0; }, kSyncPatience);
+  SlowCall sync{SYS_sync, {}};
+  (void)co_await call_apart(reaper_, "sync", sync, kSyncPatience);
   setup_.power_off();
 }
 

@@ -10,7 +10,6 @@
 #include <charconv>
 #include <utility>
 
-#include "guest-agent/cgroup_devices.h"
 #include "guest-agent/cgroup_events.h"
 #include "guest-agent/cgroup_files.h"
 #include "oci/base/sys.h"
@@ -35,15 +34,16 @@ Result<void> check_memory_usage(const std::string& path, const oci::Resources& r
 
 }  // namespace
 
-Cgroup::Cgroup(std::string path, std::string hierarchy_path, CgroupMachine machine)
+Cgroup::Cgroup(std::string path, std::string hierarchy_path, const CgroupTree& tree)
     : path_(std::move(path)),
       hierarchy_path_(std::move(hierarchy_path)),
-      machine_(std::move(machine)) {}
+      machine_(tree.machine),
+      device_programs_(tree.device_programs) {}
 
 Result<Cgroup> Cgroup::create(const CgroupTree& tree, const std::string& name,
                               const oci::Resources& resources) {
   Cgroup made(fmt::format("{}/{}", tree.containers, name),
-              fmt::format("{}/{}", tree.hierarchy_path, name), tree.machine);
+              fmt::format("{}/{}", tree.hierarchy_path, name), tree);
   if (::mkdir(made.path_.c_str(), 0755) != 0) {
     return fail_errno(errno, fmt::format("make cgroup '{}'", name));
   }
@@ -76,10 +76,10 @@ Result<void> Cgroup::write_limits(const oci::Resources& resources) const {
 
 Result<void> Cgroup::replace_device_rules(const std::vector<oci::DeviceRule>& rules) {
   const DevicePolicy policy = TRY(device_policy(rules));
-  auto program = TRY(load_device_program(device_program(policy)));
+  auto program = TRY(device_programs_->load(device_program(policy)));
   auto directory = TRY(sys::open_at(AT_FDCWD, path_, O_RDONLY | O_DIRECTORY));
-  const auto replaced = device_program_ ? std::optional<int>(device_program_.get()) : std::nullopt;
-  TRY(attach_device_program(directory.get(), program.get(), replaced));
+  const auto replaced = device_program_ ? std::optional<int>(device_program_->get()) : std::nullopt;
+  TRY(attach_device_program(directory.get(), program->get(), replaced));
   device_program_ = std::move(program);
   return {};
 }

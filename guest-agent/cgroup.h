@@ -8,13 +8,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "guest-agent/cgroup_devices.h"
 #include "guest-agent/cgroup_writes.h"
 #include "oci/base/async.h"
-#include "oci/base/unique_fd.h"
 #include "oci/spec.h"
 
 namespace agentvm::guest {
@@ -23,6 +24,7 @@ struct CgroupTree {
   std::string containers;      // absolute directory
   std::string hierarchy_path;  // the same as /proc/PID/cgroup has it, "" for the root
   CgroupMachine machine;
+  std::shared_ptr<DevicePrograms> device_programs;
 };
 
 // Makes agent/ and containers/ below `root` and enables every controller there is for the
@@ -64,7 +66,7 @@ class Cgroup {
   [[nodiscard]] std::uint64_t oom_kills() const;
 
  private:
-  Cgroup(std::string path, std::string hierarchy_path, CgroupMachine machine);
+  Cgroup(std::string path, std::string hierarchy_path, const CgroupTree& tree);
   [[nodiscard]] Result<std::string> place_of(pid_t pid) const;
   [[nodiscard]] Result<void> write_limits(const oci::Resources& resources) const;
   [[nodiscard]] Result<void> replace_device_rules(const std::vector<oci::DeviceRule>& rules);
@@ -73,7 +75,8 @@ class Cgroup {
   std::string hierarchy_path_;
   CgroupMachine machine_;
   oci::Resources applied_;
-  UniqueFd device_program_;
+  std::shared_ptr<DevicePrograms> device_programs_;
+  std::shared_ptr<const UniqueFd> device_program_;  // that is attached
 };
 
 // Adds `suffix` ("/inner/deeper") of a request to `cgroup`, making what is missing. Refuses '..'.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,7 @@ using Type = DevicePolicy::Type;
 using Which = DevicePolicy::Which;
 
 constexpr std::size_t kMaxRules = 4096;
+constexpr std::size_t kMaxLoaded = 8;
 constexpr std::uint32_t kRead = BPF_DEVCG_ACC_READ;
 constexpr std::uint32_t kWrite = BPF_DEVCG_ACC_WRITE;
 constexpr std::uint32_t kMknod = BPF_DEVCG_ACC_MKNOD;
@@ -236,6 +238,27 @@ Result<UniqueFd> load_device_program(std::span<const bpf_insn> program) {
   fd = bpf(BPF_PROG_LOAD, attributes);
   if (fd >= 0) return UniqueFd(static_cast<int>(fd));
   return fail_errno(error, fmt::format("load the device program: {}", last_line(log)));
+}
+
+DevicePrograms::DevicePrograms() {
+  const auto policy = device_policy({});
+  if (policy) (void)load(device_program(*policy));
+}
+
+Result<std::shared_ptr<const UniqueFd>> DevicePrograms::load(std::vector<bpf_insn> program) {
+  const auto same = [&](const Loaded& loaded) {
+    return std::ranges::equal(loaded.program, program,
+                              [](const bpf_insn& one, const bpf_insn& two) {
+                                return std::memcmp(&one, &two, sizeof one) == 0;
+                              });
+  };
+  if (const auto found = std::ranges::find_if(loaded_, same); found != loaded_.end()) {
+    return found->fd;
+  }
+  auto fd = std::make_shared<const UniqueFd>(TRY(load_device_program(program)));
+  if (loaded_.size() == kMaxLoaded) loaded_.pop_front();
+  loaded_.push_back({std::move(program), fd});
+  return fd;
 }
 
 Result<void> attach_device_program(int cgroup_fd, int program, std::optional<int> replaced) {

@@ -5,7 +5,9 @@
 #include <linux/bpf.h>
 
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -47,6 +49,23 @@ struct DevicePolicy {
 
 // Loads `program` into the kernel (bpf(2)). The error holds the verifier's last words.
 [[nodiscard]] Result<UniqueFd> load_device_program(std::span<const bpf_insn> program);
+
+// Programs that were loaded lately, by what they say: the kernel's verifier takes longer than most
+// of a container's start, and most containers have the default rules.
+class DevicePrograms {
+ public:
+  // With the program of a container without rules of its own, if the kernel takes it.
+  DevicePrograms();
+  // As load_device_program(), or the one that says the same.
+  [[nodiscard]] Result<std::shared_ptr<const UniqueFd>> load(std::vector<bpf_insn> program);
+
+ private:
+  struct Loaded {
+    std::vector<bpf_insn> program;
+    std::shared_ptr<const UniqueFd> fd;
+  };
+  std::deque<Loaded> loaded_;  // the oldest first
+};
 
 // Attaches `program` to the cgroup so that programs of cgroups below are asked as well, in place
 // of `replaced` when that is given (a program attached before, by the same call).

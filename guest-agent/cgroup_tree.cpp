@@ -112,6 +112,7 @@ Result<CgroupTree> prepare_cgroup_tree(const std::string& root, bool move_self) 
   tree.containers = containers;
   tree.hierarchy_path = TRY(path_in_hierarchy(containers));
   tree.machine = read_machine(containers, agent);
+  tree.device_programs = std::make_shared<DevicePrograms>();
   return tree;
 }
 

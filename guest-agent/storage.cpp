@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -118,17 +119,30 @@ Task<void> StorageTable::acquire(StorageOrder unchecked) {
 
 namespace {
 
-// One mount(2) in a child; the strings outlive it in the caller's frame.
-Task<void> mount_in_child(Reaper& reaper, const std::string& source, const StorageOrder& order,
-                          const oci::MountOptions& options) {
-  auto done = co_await call_in_child(
-      reaper, fmt::format("mount {} '{}'", order.driver, source), [&source, &order, &options] {
-        const unsigned long kind = order.driver == "bind" ? MS_BIND | MS_REC : 0;
-        const int failed = ::mount(source.c_str(), order.mount_point.c_str(), order.fs_type.c_str(),
-                                   options.flags | kind, options.data.c_str());
-        return failed == 0 ? 0 : errno;
-      });
+std::uintptr_t pointer(const std::string& text) {
+  return reinterpret_cast<std::uintptr_t>(text.c_str());
+}
+
+// mount(2) by a process of its own; the strings outlive it in the caller's frame.
+Task<void> mount_apart(Reaper& reaper, const std::string& source, const StorageOrder& order,
+                       const oci::MountOptions& options) {
+  const unsigned long kind = order.driver == "bind" ? MS_BIND | MS_REC : 0;
+  SlowCall call{SYS_mount,
+                {pointer(source), pointer(order.mount_point), pointer(order.fs_type),
+                 options.flags | kind, pointer(options.data)}};
+  auto done = co_await call_apart(reaper, fmt::format("mount {} '{}'", order.driver, source), call);
   co_return done;
+}
+
+// Not waited for while something is unmounted that is still in use, by a mount namespace that is
+// being torn down: it goes with its last user.
+Task<void> unmount_apart(Reaper& reaper, const std::string& mount_point) {
+  const std::string doing = fmt::format("unmount storage '{}'", mount_point);
+  SlowCall call{SYS_umount2, {pointer(mount_point), UMOUNT_NOFOLLOW}};
+  auto done = co_await call_apart(reaper, doing, call);
+  if (done || done.error().errnum != EBUSY) co_return done;
+  call.arguments[1] = UMOUNT_NOFOLLOW | MNT_DETACH;
+  co_return co_await call_apart(reaper, doing, call);
 }
 
 // A share may be plugged at this very moment: the kernel answers EINVAL to a tag it has not seen.
@@ -137,7 +151,7 @@ Task<void> mount_share(Reaper& reaper, const StorageOrder& order,
   auto events = CO_TRY(UeventSocket::open());
   const auto limit = std::chrono::steady_clock::now() + kSharePatience;
   for (;;) {
-    auto done = co_await mount_in_child(reaper, order.source, order, options);
+    auto done = co_await mount_apart(reaper, order.source, order, options);
     if (done || done.error().errnum != EINVAL) co_return done;
     const auto happened = co_await events.wait(limit);
     if (!happened) co_return done;
@@ -159,7 +173,7 @@ Task<void> StorageTable::mount(const StorageOrder& order) {
     auto node = co_await wait_for_block_device(order.source, kDiskPatience);
     source = CO_TRY(std::move(node));
   }
-  auto done = co_await mount_in_child(reaper_, source, order, options);
+  auto done = co_await mount_apart(reaper_, source, order, options);
   co_return done;
 }
 
@@ -171,13 +185,7 @@ Task<void> StorageTable::release(std::string mount_point) {
   }
   if (--found->second.users > 0) co_return Result<void>();
   mounted_.erase(found);
-  auto done = co_await call_in_child(
-      reaper_, fmt::format("unmount storage '{}'", mount_point), [&mount_point] {
-        if (::umount2(mount_point.c_str(), UMOUNT_NOFOLLOW) == 0) return 0;
-        // Still in use, by a mount namespace that is being torn down: it goes with its last user.
-        if (errno != EBUSY) return errno;
-        return ::umount2(mount_point.c_str(), UMOUNT_NOFOLLOW | MNT_DETACH) == 0 ? 0 : errno;
-      });
+  auto done = co_await unmount_apart(reaper_, mount_point);
   ::rmdir(mount_point.c_str());
   co_return done;
 }

@@ -8,10 +8,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "oci/base/sys.h"
+#include "runtime/pool/place.h"
 #include "runtime/vm_host.h"
 #include "vmm/template/store.h"
 
@@ -138,6 +140,27 @@ CheckItem check_templates(const Config& config) {
   return {"templates", CheckVerdict::good, fmt::format("{} in {}", entries->size(), directory), ""};
 }
 
+CheckItem check_pool(const Config& config) {
+  const auto& [size, directory] = config.pool;
+  if (size == 0) return {"pool", CheckVerdict::good, "off (pool.size)", ""};
+  if (!config.templates.enabled) {
+    return {"pool", CheckVerdict::note, "it is made from templates, which are switched off",
+            "remove templates.enabled"};
+  }
+  if (::access(directory.c_str(), F_OK) != 0) {
+    return {"pool", CheckVerdict::good, "the first container fills it", ""};
+  }
+  const auto pool = StateRoot::open(directory);
+  const auto places = pool ? list_places(*pool) : std::unexpected(pool.error());
+  if (!places) {
+    return {"pool", CheckVerdict::note, places.error().text(), "no VM waits until that is mended"};
+  }
+  const auto waiting =
+      std::ranges::count_if(*places, [](const PoolPlace& place) { return waits(place.record); });
+  return {"pool", CheckVerdict::good, fmt::format("{} of {} wait in {}", waiting, size, directory),
+          ""};
+}
+
 CheckItem check_device(const char* name, const char* path, const char* missing) {
   const int fd = ::open(path, O_RDWR | O_CLOEXEC);
   if (fd >= 0) {
@@ -172,6 +195,7 @@ std::vector<CheckItem> check_host(const Config& config) {
   items.push_back(check_cgroups());
   items.push_back(check_open_files());
   items.push_back(check_templates(config));
+  items.push_back(check_pool(config));
   items.push_back(check_device("network", "/dev/net/tun",
                                "containers will have a loopback interface only: load module tun"));
   return items;

@@ -7,6 +7,9 @@ write_configs() {
   cp "$scratch/config.toml" "$scratch/cold.toml"
   printf '[templates]\nenabled = false\n' >>"$scratch/cold.toml"
   printf '[templates]\nautomatic = false\ndirectory = "%s/templates"\n' "$scratch" >>"$scratch/config.toml"
+  cp "$scratch/config.toml" "$scratch/pool.toml"
+  printf '[pool]\nsize = 1\ndirectory = "%s/pool"\n' "$scratch/run" >>"$scratch/pool.toml"
+  make_pool_full
 }
 
 # A busybox bundle in directory $1 that runs the other arguments.

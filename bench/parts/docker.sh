@@ -4,12 +4,16 @@
 dockerd_pid=''
 
 start_dockerd() {
-  local wrapper=$scratch/agentvm-runtime
-  printf '#!/bin/sh\nexec %s --config %s "$@"\n' "$agentvm_binary" "$scratch/config.toml" >"$wrapper"
-  chmod +x "$wrapper"
-  dockerd --data-root "$scratch/docker/data" --exec-root "$scratch/docker/exec" \
+  local wrapper=$scratch/agentvm-runtime config
+  for config in config pool; do
+    printf '#!/bin/sh\nexec %s --config %s "$@"\n' "$agentvm_binary" "$scratch/$config.toml" \
+      >"$wrapper-$config"
+    chmod +x "$wrapper-$config"
+  done
+  dockerd --data-root "$scratch/docker/data" --exec-root "$scratch/run/docker" \
     --pidfile "$scratch/docker.pid" --host "unix://$scratch/docker.sock" --bridge none \
-    --iptables=false --ip6tables=false --add-runtime "agentvm=$wrapper" >"$scratch/dockerd.log" 2>&1 &
+    --iptables=false --ip6tables=false --add-runtime "agentvm=$wrapper-config" \
+    --add-runtime "agentvm-pool=$wrapper-pool" >"$scratch/dockerd.log" 2>&1 &
   dockerd_pid=$!
   local i
   for ((i = 0; i < 300; i++)); do
@@ -35,8 +39,10 @@ measure_docker() {
   start_dockerd
   local docker="docker --host unix://$scratch/docker.sock"
   tar c -C "$scratch/true/rootfs" . | $docker import - busybox >/dev/null
-  runs=$(((runs + 2) / 3)) figure docker \
+  prepare=$scratch/pool-full runs=$(((runs + 2) / 3)) figure docker \
+    'docker run, pool' "$docker run --rm --network none --runtime agentvm-pool busybox true" \
     'docker run, agentvm' "$docker run --rm --network none --runtime agentvm busybox true" \
     'docker run, runc' "$docker run --rm --network none busybox true"
   stop_dockerd
+  empty_pool
 }

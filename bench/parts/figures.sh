@@ -1,10 +1,12 @@
 # Figures: medians of hyperfine, kept as JSON in $results. Sourced by bench/run.
 # shellcheck shell=bash
 
-# hyperfine on named commands: figure FILE NAME COMMAND [NAME COMMAND]...
+# hyperfine on named commands: figure FILE NAME COMMAND [NAME COMMAND]... With $prepare, that runs
+# before each run of each.
 figure() {
   local file=$results/$1.json
   local -a options=(--shell=none --warmup 1 --runs "$runs" --export-json "$file")
+  [[ -z ${prepare-} ]] || options+=(--prepare "$prepare")
   shift
   while (($#)); do
     options+=(--command-name "$1" "$2")

@@ -12,7 +12,7 @@ readonly stream_mib=256
 
 measure_stream() {
   say "standard output into a pipe, and socat over the same vsock"
-  local socket=$scratch/state/stream/vsock/vsock.sock_9999
+  local socket=$state/stream/vsock/vsock.sock_9999
   make_bundle "$scratch/stream" sleep 100000
   add_program "$scratch/stream/rootfs" socat
   agentvm run --detach --bundle "$scratch/stream" stream

@@ -18,13 +18,21 @@ crowd_row() {
     'goal ≤ 250 ms on 2 cores'
 }
 
-docker_rows() {
+# A row of figure `first`: text, command.
+first_row() {
+  local ours theirs
+  ours=$(median first "$2") theirs=$(median first runc)
+  row "$1" "$(milliseconds "$ours")" "$(milliseconds "$(percentile99 first "$2")")" \
+    "**$(ratio "$ours" "$theirs") ×** runc's $(milliseconds "$theirs")"
+}
+
+# A row of `docker run`: text, command, goal.
+docker_row() {
   [[ -e $results/docker.json ]] || return 0
   local ours theirs
-  ours=$(median docker 'docker run, agentvm') theirs=$(median docker 'docker run, runc')
-  row "\`docker run --rm\` of \`true\`" "$(milliseconds "$ours")" \
-    "$(milliseconds "$(percentile99 docker 'docker run, agentvm')")" \
-    "**$(ratio "$ours" "$theirs") ×** runc's $(milliseconds "$theirs"); goal ≤ 1.5 ×"
+  ours=$(median docker "$2") theirs=$(median docker 'docker run, runc')
+  row "$1" "$(milliseconds "$ours")" "$(milliseconds "$(percentile99 docker "$2")")" \
+    "**$(ratio "$ours" "$theirs") ×** runc's $(milliseconds "$theirs"); $3"
 }
 
 template_mib() {
@@ -38,11 +46,15 @@ main_table() {
   echo '|---|---|---|---|'
   start_row "\`agentvm run\` of busybox \`true\` from a template, whole process" \
     'agentvm run, template' 'goal ≤ 200 ms'
+  start_row 'the same, from the pool' 'agentvm run, pool' 'goal ≤ 60 ms'
   start_row 'the same, booting' 'agentvm run, boot' 'goal ≤ 1.3 ×'
   start_row 'bare QEMU, same machine, kernel and initramfs, trivial init' 'bare QEMU' '–'
   start_row "\`runc run\` of the same bundle" 'runc run' '–'
   ! command -v runsc >/dev/null || start_row "\`runsc run\` of the same bundle" 'runsc run' '–'
-  docker_rows
+  first_row "\`create\` and \`start\` to the first byte of output, from a template" 'agentvm, template'
+  first_row 'the same, from the pool' 'agentvm, pool'
+  docker_row "\`docker run --rm\` of \`true\`" 'docker run, agentvm' 'goal ≤ 1.5 ×'
+  docker_row 'the same, from the pool' 'docker run, pool' '–'
   crowd_row 10
   crowd_row 50
   row "\`agentvm exec\` of \`true\`" "$(milliseconds "$(median exec 'agentvm exec')")" \
@@ -54,6 +66,8 @@ main_table() {
   row 'of that, processes of ours' "$(memory_of_ours) KiB" '' 'goal ≤ 12 MiB'
   row 'twenty idle containers, what the host has less, for each' \
     "$(jq .kib_each "$results/memory-20.json") KiB" '' '–'
+  row 'a VM that waits in the pool, PSS of all its processes' "$(jq .kib "$results/pool.json") KiB" '' '–'
+  row 'its CPU time in a second' "$(jq .cpu_ms_per_second "$results/pool.json") ms" '' '–'
   row 'what a restore copies of the template' "$(template_mib) MiB" '' '–'
 }
 
@@ -109,6 +123,7 @@ TEXT
       "$(<"$results/memory.txt")"
     printf '\nWhere the time of a start from a template goes (%s)\n\n```\n%s\n```\n' \
       "\`agentvm run --timings\`" "$(<"$results/timings.txt")"
+    printf '\nThe same from the pool\n\n```\n%s\n```\n' "$(<"$results/timings-pool.txt")"
     cat "$root/bench/limits.md"
   } >"$root/bench/README.md"
   write_plot

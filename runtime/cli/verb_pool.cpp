@@ -11,6 +11,9 @@ namespace agentvm::runtime::cli {
 
 namespace {
 
+// A create may be refilling the pool at this moment.
+constexpr std::chrono::minutes kPatience{10};
+
 // Who asks for it by hand waits for the template too.
 Result<void> have_template(const Config& config) {
   auto planned = TRY(plan_default_machine(config));
@@ -26,7 +29,7 @@ Result<void> have_template(const Config& config) {
 
 Result<int> fill(const Config& config) {
   if (config.pool.size != 0 && config.templates.enabled) TRY(have_template(config));
-  TRY(fill_pool(config, [&](const PoolStep& step) {
+  TRY(fill_pool(config, kPatience, [&](const PoolStep& step) {
     fmt::print("{}  waits, {} of {}, made in {:.1f} s\n", step.id, step.waiting, config.pool.size,
                static_cast<double>(step.took.count()) / 1000.0);
     std::fflush(stdout);

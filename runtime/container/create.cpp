@@ -165,13 +165,18 @@ CgroupRequest cgroup_request(const Engine& engine, const MonitorPlan& plan,
   return request;
 }
 
-// The VM of the pool, if there is one, comes along.
 Result<void> make_cgroup(const Engine& engine, const MonitorPlan& plan, const StateDir& dir,
                          ContainerRecord& record) {
   if (!plan.config.cgroup.enabled || !plan.spec.linux_) return store(dir, record);
   auto cgroup = TRY(make_recorded_cgroup(cgroup_request(engine, plan, record), dir, record));
   for (const std::string& note : cgroup.notes()) log::info("{}", note);
-  if (!plan.claimed) return {};
+  return {};
+}
+
+// The processes of a VM that waited, into the container's cgroup.
+Result<void> move_claimed_vm(const MonitorPlan& plan, const ContainerRecord& record) {
+  if (!plan.claimed || record.cgroup.dirs.empty()) return {};
+  const auto cgroup = HostCgroup::adopt(record.cgroup);
   for (const pid_t pid : TRY(HostCgroup::adopt(plan.claimed->cgroup).pids())) {
     TRY(cgroup.join(pid));
   }
@@ -209,13 +214,20 @@ Result<void> bring_up(const Engine& engine, MonitorPlan& plan, const StateDir& d
   record.monitor = spawned.process;
   record.vm = {plan.size.vcpus, plan.size.memory_mib,
                std::string(name_of(plan.machine.config.accelerator)), plan.machine.config.kernel};
-  TRY(make_cgroup(engine, plan, dir, record));
   const auto timeout = plan.config.vm.boot_timeout + 4 * plan.config.vm.request_timeout;
+  // A VM that waited runs already and is moved in while its guest works; a new one starts inside.
+  if (!plan.claimed) TRY(make_cgroup(engine, plan, dir, record));
   TRY(spawned.channel.expect(MessageType::prepared, timeout, kMonitor));
   TRY(spawned.channel.send({MessageType::proceed, "", {}}));
+  if (plan.claimed) {
+    TRY(make_cgroup(engine, plan, dir, record));
+    TRY(move_claimed_vm(plan, record));
+  }
   TRY(run_create_hooks(record, plan.spec.hooks));
-  TRY(spawned.channel.send({MessageType::hooks_done, "", {}}));
+  // A monitor that has failed meanwhile does not listen any more; what it said is there to be read.
+  const auto sent = spawned.channel.send({MessageType::hooks_done, "", {}});
   const Message created = TRY(spawned.channel.expect(MessageType::created, timeout, kMonitor));
+  TRY(sent);
   plan.gate.reset();
   TRY(timings.take(created.text));
   record.status = Status::created;

@@ -45,7 +45,7 @@ class Life {
   Task<void> create_container();
   Task<void> start_container();
   // A VM that has lost one of its parts is no VM: the rest goes too, and with it the agent's
-  // connection, which is what run() waits on.
+  // connection, which is what create() and run() wait on.
   Task<void> follow_machine();
   void record_exit(const InitExit& how);
 
@@ -58,7 +58,8 @@ class Life {
   std::unique_ptr<SignalRelay> signals_;
   std::unique_ptr<ControlServer> control_;
   bool created_ = false;
-  bool exited_ = false;  // init has; the VM may go
+  bool ending_ = false;  // init has exited, or never came to be: the VM may go
+  std::string lost_;     // the VM went before
 };
 
 Task<void> Life::await_creator(MessageType expected) {
@@ -96,14 +97,17 @@ Task<void> Life::create() {
   spawn<void>(co_await asio::this_coro::executor, follow_creator());
   auto proceed = co_await await_creator(MessageType::proceed);
   CO_TRY(std::move(proceed));
-  plan_.timings.mark("host cgroup ready");
+  plan_.timings.mark(plan_.claimed ? "told to go on" : "host cgroup ready");
   auto guest = co_await boot_guest(plan_);
   guest_ = CO_TRY(std::move(guest));
+  spawn<void>(co_await asio::this_coro::executor, follow_machine());
   auto hooks = co_await await_creator(MessageType::hooks_done);
   plan_.timings.mark("create hooks done");
   if (hooks) hooks = co_await create_container();
   if (!hooks) {
+    ending_ = true;
     (void)co_await guest_.machine->stop(std::chrono::milliseconds(0));
+    if (!lost_.empty()) co_return fail(ErrorKind::unavailable, lost_);
     co_return std::unexpected(std::move(hooks).error());
   }
   auto executor = co_await asio::this_coro::executor;
@@ -147,16 +151,16 @@ void Life::record_exit(const InitExit& how) {
 
 Task<void> Life::follow_machine() {
   auto end = co_await guest_.machine->wait_end();
-  if (exited_ || !end) co_return Result<void>{};
-  log::error("container '{}': {}", plan_.dir->id(), describe_end(*guest_.machine, *end));
+  if (ending_ || !end) co_return Result<void>{};
+  lost_ = describe_end(*guest_.machine, *end);
+  if (created_) log::error("container '{}': {}", plan_.dir->id(), lost_);
   co_return co_await guest_.machine->stop(std::chrono::milliseconds(0));
 }
 
 asio::awaitable<InitExit> Life::run() {
   const GuestProcessId init{plan_.dir->id(), ""};
-  spawn<void>(co_await asio::this_coro::executor, follow_machine());
   auto exit = co_await wait_process(*guest_.agent, init, *streams_);
-  exited_ = exit.has_value();
+  ending_ = exit.has_value();
   InitExit how = kKilled;
   if (exit) {
     how = *exit;

@@ -1,7 +1,6 @@
 #include "runtime/pool/fill.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "runtime/destroy.h"
+#include "runtime/lock_wait.h"
 #include "runtime/machine_config.h"
 #include "runtime/orphan.h"
 #include "runtime/pool/holder.h"
@@ -29,16 +29,14 @@ constexpr const char* kFillLock = ".fill";
 // Of the default 1024: a VM is made with what the running ones leave, and gets its container's
 // share when it is taken.
 constexpr std::uint64_t kLeastShares = 2;
+constexpr std::chrono::milliseconds kLockPatience{5000};
 constexpr const char* kCgroupParent = "/agentvm-pool";
 
-Result<UniqueFd> lock_filling(const Config& config) {
+Result<UniqueFd> lock_filling(const Config& config, std::chrono::milliseconds patience) {
   auto file = TRY(sys::open_at(AT_FDCWD, config.pool.directory + "/" + kFillLock,
                                O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
-  if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
-  if (errno == EWOULDBLOCK) {
-    return fail(ErrorKind::already_exists, "another process is filling the pool");
-  }
-  return fail_errno(errno, "lock the pool");
+  TRY(wait_for_lock(file.get(), patience), "wait for another process that fills the pool");
+  return file;
 }
 
 CgroupRequest cgroup_of(const PoolPlace& place, const Config& config) {
@@ -62,8 +60,7 @@ Result<void> make_cgroup(const Config& config, PoolPlace& place) {
 }
 
 // `filling`: the lock, which the holder must not prolong.
-Result<Channel> start_holder(const HolderOrder& order, ContainerRecord& record,
-                             UniqueFd& filling) {
+Result<Channel> start_holder(const HolderOrder& order, ContainerRecord& record, UniqueFd& filling) {
   auto ends = TRY(sys::socket_pair(SOCK_STREAM));
   const pid_t pid = TRY(spawn_orphan([&] {
                           ends.first.reset();
@@ -118,6 +115,29 @@ bool is_stale(const ContainerRecord& record, const vmm::TemplateKey& key) {
   return status == Status::stopped || (status == Status::created && !has_key(record, key));
 }
 
+// Unless a container has taken it meanwhile: from then on it is that container's.
+Result<void> retire(PoolPlace& place) {
+  const auto take_away = [&]() -> Result<bool> {
+    auto lock = TRY(place.dir.lock(kLockPatience));
+    place.record = TRY(place.dir.load());
+    if (effective_status(place.record) == Status::running) return false;
+    place.record.status = Status::stopped;
+    TRY(place.dir.store(place.record, lock));
+    return true;
+  };
+  auto ours = take_away();
+  Result<void> done;
+  if (!ours) {
+    done = std::unexpected(std::move(ours).error());
+  } else if (*ours) {
+    done = destroy(place.dir, place.record);
+  }
+  // Its container's end, or another command, has removed it at the same time.
+  if (done || done.error().kind == ErrorKind::not_found) return {};
+  return std::unexpected(
+      std::move(done).error().wrap(fmt::format("remove '{}' from the pool", place.dir.id())));
+}
+
 // Removes the stale ones and those past `size`; returns how many wait.
 Result<std::uint32_t> sweep(const StateRoot& pool, const vmm::TemplateKey& key,
                             std::uint32_t size) {
@@ -125,7 +145,7 @@ Result<std::uint32_t> sweep(const StateRoot& pool, const vmm::TemplateKey& key,
   for (PoolPlace& place : TRY(list_places(pool))) {
     const bool surplus = waits(place.record) && waiting == size;
     if (is_stale(place.record, key) || surplus) {
-      TRY(destroy(place.dir, place.record), "remove '{}' from the pool", place.dir.id());
+      TRY(retire(place));
     } else if (waits(place.record)) {
       ++waiting;
     }
@@ -149,13 +169,14 @@ Result<bool> lacks_vms(const Config& config, const vmm::MachineConfig& machine) 
   // What the creator has open is not ours to keep open: pipes, locks, terminals.
   (void)::close_range(STDERR_FILENO + 1, UINT_MAX, 0);
   (void)!::chdir("/");
-  const auto filled = fill_pool(config, [](const PoolStep&) {});
+  const auto filled = fill_pool(config, std::chrono::milliseconds(0), [](const PoolStep&) {});
   ::_exit(filled ? 0 : 1);
 }
 
 }  // namespace
 
-Result<void> fill_pool(const Config& config, const std::function<void(const PoolStep&)>& made) {
+Result<void> fill_pool(const Config& config, std::chrono::milliseconds patience,
+                       const std::function<void(const PoolStep&)>& made) {
   if (config.pool.size == 0) {
     return fail(ErrorKind::failed_precondition,
                 "the pool is off: set pool.size in the configuration");
@@ -163,7 +184,7 @@ Result<void> fill_pool(const Config& config, const std::function<void(const Pool
   const auto planned = TRY(plan_default_machine(config));
   const auto key = TRY(make_pool_key(planned.config));
   const auto pool = TRY(StateRoot::open(config.pool.directory));
-  auto filling = TRY(lock_filling(config));
+  auto filling = TRY(lock_filling(config, patience));
   for (;;) {
     const std::uint32_t waiting = TRY(sweep(pool, key, config.pool.size));
     if (waiting >= config.pool.size) return {};
@@ -191,7 +212,7 @@ Result<std::uint32_t> drain_pool(const Config& config) {
   for (PoolPlace& place : TRY(list_places(pool))) {
     if (effective_status(place.record) == Status::running) continue;
     if (waits(place.record)) ++ended;
-    TRY(destroy(place.dir, place.record), "remove '{}' from the pool", place.dir.id());
+    TRY(retire(place));
   }
   return ended;
 }

@@ -1,4 +1,5 @@
-// Keeping the pool full. Who takes a VM has it replaced by a process beside it; no daemon is needed.
+// Keeping the pool full. Who takes a VM has it replaced by a process beside it; no daemon is
+// needed.
 #pragma once
 
 #include <chrono>
@@ -19,9 +20,10 @@ struct PoolStep {
 };
 
 // Until pool.size VMs wait, one after the other; those that nobody can take, made for what has
-// changed since, go first, as does what is left of dead ones. already_exists while another process
-// fills it. failed_precondition when the pool's size is 0 or VMs do not start from templates.
-[[nodiscard]] Result<void> fill_pool(const Config& config,
+// changed since, go first, as does what is left of dead ones. unavailable when another process
+// still fills it after `patience`. failed_precondition when the pool's size is 0 or VMs do not
+// start from templates.
+[[nodiscard]] Result<void> fill_pool(const Config& config, std::chrono::milliseconds patience,
                                      const std::function<void(const PoolStep&)>& made);
 
 // The same in an orphan that outlives the caller and prints nothing, if the pool lacks VMs for

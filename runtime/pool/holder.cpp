@@ -36,8 +36,8 @@ Result<void> make_share(const std::string& path) {
   const auto directory = TRY(sys::open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY));
   if (::mkdirat(directory.get(), kPoolShare, 0755) != 0) return fail_errno(errno, "make the share");
   TRY(make_practice(directory.get()));
-  if (::mount(nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | kFlags,
-              nullptr) != 0) {
+  if (::mount(nullptr, path.c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | kFlags, nullptr) !=
+      0) {
     return fail_errno(errno, "make the shared directory read-only");
   }
   return {};
@@ -45,7 +45,8 @@ Result<void> make_share(const std::string& path) {
 
 Result<void> prepare(const HolderOrder& order) {
   for (const char* name : {kSharedDirectory, kVsockDirectory, kMemoryDirectory}) {
-    if (::mkdirat(order.place.dir.fd(), name, 0700) != 0) return fail_errno(errno, "make the state");
+    if (::mkdirat(order.place.dir.fd(), name, 0700) != 0)
+      return fail_errno(errno, "make the state");
   }
   if (::unshare(CLONE_NEWNET) != 0) return fail_errno(errno, "make a network namespace");
   TRY(enter_own_mounts());
@@ -107,10 +108,10 @@ asio::awaitable<void> Holder::follow_maker(asio::io_context& io) {
 asio::awaitable<void> Holder::follow_machine() {
   auto end = co_await guest_.machine->wait_end();
   if (client_ && end) {
-    (void)client_->send({MessageType::ended,
-                         fmt::format("{}\n{}\n{}", end->part, end->wait_status,
-                                     guest_.machine->console_tail()),
-                         {}});
+    (void)client_->send(
+        {MessageType::ended,
+         fmt::format("{}\n{}\n{}", end->part, end->wait_status, guest_.machine->console_tail()),
+         {}});
   }
   // A claimed VM's end is its client's to decide: it may still want to say why.
   if (!client_) over_->set();
@@ -119,7 +120,8 @@ asio::awaitable<void> Holder::follow_machine() {
 // What the client wants the guest to see, as a mount that is nowhere yet.
 Result<void> Holder::take_share() {
   const auto received = TRY(sys::receive_fds(client_->fd(), kMaxGreeting, 1));
-  if (received.fds.size() != 1) return fail(ErrorKind::invalid_argument, "no mount was handed over");
+  if (received.fds.size() != 1)
+    return fail(ErrorKind::invalid_argument, "no mount was handed over");
   const std::string target =
       fmt::format("{}/{}/{}", order_.place.dir.path(), kSharedDirectory, kPoolShare);
   if (::move_mount(received.fds.front().get(), "", AT_FDCWD, target.c_str(),
@@ -154,11 +156,12 @@ asio::awaitable<void> Holder::hold(asio::io_context& io) {
   } else {
     asio::co_spawn(executor, follow_machine(), asio::detached);
     asio::co_spawn(executor, follow_client(), asio::detached);
+    // From here on the maker's last word tells, not its end, which may overtake it.
+    made_ = true;
     tell({MessageType::created, "", {}});
     auto stored = co_await maker_.async_receive();
-    made_ = stored && *stored;
     maker_ = Channel(UniqueFd());
-    if (made_) co_await over_->wait();
+    if (stored && *stored) co_await over_->wait();
   }
   if (guest_.machine) (void)co_await guest_.machine->stop(std::chrono::milliseconds(0));
 }

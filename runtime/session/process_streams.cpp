@@ -79,37 +79,68 @@ struct ProcessStreams::State {
 
 namespace {
 
-Task<UniqueFd> open_stream(const GuestLink& link, std::uint64_t id) {
-  const auto directory = CO_TRY(open_vsock_directory(link.state_dir));
-  co_return co_await rpc::open_guest_stream(directory.get(), kVsockSocket, id, link.timeout);
-}
+// Streams that are being opened, all at once: each takes two round trips to the guest.
+class Openings {
+ public:
+  Openings(const asio::any_io_executor& executor, const GuestLink& link)
+      : executor_(executor), link_(link), done_(std::make_shared<Event>(executor)) {}
+
+  // Returns the id of the stream that `into`, which outlives all(), will be.
+  std::uint64_t begin(UniqueFd& into, const char* what) {
+    const std::uint64_t id = make_stream_id();
+    ++left_;
+    spawn<UniqueFd>(
+        executor_, open_stream(link_, id), [this, &into, what](Result<UniqueFd> opened) {
+          if (opened) {
+            into = *std::move(opened);
+          } else if (outcome_) {
+            outcome_ = std::unexpected(
+                std::move(opened).error().wrap(std::string("open the stream of ") + what));
+          }
+          if (--left_ == 0) done_->set();
+        });
+    return id;
+  }
+  // Ends when all have been opened or have failed, which each does within the link's time-out.
+  Task<void> all() {
+    if (left_ != 0) co_await done_->wait();
+    co_return outcome_;
+  }
+
+ private:
+  static Task<UniqueFd> open_stream(GuestLink link, std::uint64_t id) {
+    const auto directory = CO_TRY(open_vsock_directory(link.state_dir));
+    co_return co_await rpc::open_guest_stream(directory.get(), kVsockSocket, id, link.timeout);
+  }
+
+  asio::any_io_executor executor_;
+  GuestLink link_;
+  int left_ = 0;
+  Result<void> outcome_;
+  std::shared_ptr<Event> done_;
+};
 
 }  // namespace
 
 Task<std::unique_ptr<ProcessStreams>> ProcessStreams::open(const GuestLink& link, HostStdio host) {
   auto state = std::make_shared<State>(co_await asio::this_coro::executor);
   state->host = std::move(host);
+  Openings openings(state->executor, link);
   if (state->host.terminal) {
-    state->ids.set_terminal_stream(make_stream_id());
-    auto opened = co_await open_stream(link, state->ids.terminal_stream());
-    state->terminal = CO_TRY(std::move(opened), "open the terminal's stream");
-    co_return std::unique_ptr<ProcessStreams>(new ProcessStreams(std::move(state)));
+    state->ids.set_terminal_stream(openings.begin(state->terminal, "the terminal"));
+  } else {
+    if (state->host.in) {
+      state->ids.set_stdin_stream(openings.begin(state->in, "standard input"));
+    }
+    if (state->host.out) {
+      state->ids.set_stdout_stream(openings.begin(state->out, "standard output"));
+    }
+    if (state->host.err) {
+      state->ids.set_stderr_stream(openings.begin(state->err, "standard error"));
+    }
   }
-  if (state->host.in) {
-    state->ids.set_stdin_stream(make_stream_id());
-    auto opened = co_await open_stream(link, state->ids.stdin_stream());
-    state->in = CO_TRY(std::move(opened), "open the stream of standard input");
-  }
-  if (state->host.out) {
-    state->ids.set_stdout_stream(make_stream_id());
-    auto opened = co_await open_stream(link, state->ids.stdout_stream());
-    state->out = CO_TRY(std::move(opened), "open the stream of standard output");
-  }
-  if (state->host.err) {
-    state->ids.set_stderr_stream(make_stream_id());
-    auto opened = co_await open_stream(link, state->ids.stderr_stream());
-    state->err = CO_TRY(std::move(opened), "open the stream of standard error");
-  }
+  auto opened = co_await openings.all();
+  CO_TRY(std::move(opened));
   co_return std::unique_ptr<ProcessStreams>(new ProcessStreams(std::move(state)));
 }
 

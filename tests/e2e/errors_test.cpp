@@ -144,7 +144,7 @@ TEST_F(Errors, TooLittleMemoryIsSaidBeforeAnythingBoots) {
 
 TEST_F(Errors, AGuestThatDoesNotComeUpIsGivenUpWithItsConsole) {
   configure(
-      "boot_timeout_ms = 4000\nkernel_parameters = \"init=/no/such/init rdinit=/no/such/init\"");
+      "boot_timeout_ms = 8000\nkernel_parameters = \"init=/no/such/init rdinit=/no/such/init\"");
   const std::string error = create_error(Bundle({"/bin/true"}));
   EXPECT_THAT(error, HasSubstr("console"));
   EXPECT_THAT(error, HasSubstr("init"));

@@ -1,3 +1,6 @@
+#include <unistd.h>
+
+#include <csignal>
 #include <filesystem>
 
 #include "oci/base/json_reader.h"
@@ -130,6 +133,25 @@ TEST_F(Limits, ALimitThatCannotBeEnforcedIsRefused) {
   bundle.spec.linux_->resources->cpu.emplace();
   bundle.spec.linux_->resources->cpu->realtime_runtime_us = 1000;
   EXPECT_THAT(run(bundle).err, HasSubstr("realtime"));
+}
+
+// The host's only place among those that start is taken: the next waits, and goes on after it.
+TEST_F(Limits, MoreVmsThanMayStartAtOnceWaitForTheirTurn) {
+  const std::string place = "/run/agentvm-host/start-0";
+  Background other({"sh", "-c", "exec 9<>" + place + "; flock 9; echo taken; exec sleep 1000"});
+  ASSERT_TRUE(other.wait_for_output("taken"));
+  configure("parallel_starts = 1");
+  const Bundle bundle(Bundle::shell("echo runs"));
+  bundle.store();
+  Background waiting(command({"run", "--bundle", bundle.path(), "web"}));
+  ASSERT_TRUE(eventually([this] { return status("web") == "creating"; }));
+  ::usleep(500'000);
+  EXPECT_EQ(status("web"), "creating");
+  EXPECT_THAT(processes_of("web", "qemu-system"), testing::IsEmpty());
+  other.send(SIGKILL);
+  const Outcome outcome = waiting.wait();
+  EXPECT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "runs\n");
 }
 
 }  // namespace

@@ -41,8 +41,8 @@ class Pool : public Agentvm {
     return vms;
   }
   void await_refill() const {
-    EXPECT_TRUE(eventually([this] { return with_status("waits").size() == 1; },
-                           std::chrono::seconds(60)));
+    EXPECT_TRUE(
+        eventually([this] { return with_status("waits").size() == 1; }, std::chrono::seconds(60)));
   }
 
   // By the start of their name, in exactly the cgroups of the container's stand-in.
@@ -70,6 +70,7 @@ class Pool : public Agentvm {
 TEST_F(Pool, GivesAWaitingVmToTheNextContainerAndIsRefilled) {
   fill();
   EXPECT_THAT(with_status("waits"), SizeIs(1));
+  EXPECT_THAT(agentvm({"check"}).out, HasSubstr("1 of 1 wait in " + pool()));
   const std::string first = with_status("waits").front().id;
   Bundle bundle(Bundle::shell("echo out; echo err >&2; cat /etc/hello; hostname; exit 3"));
   bundle.add_file("/etc/hello", "from the bundle\n");
@@ -77,7 +78,8 @@ TEST_F(Pool, GivesAWaitingVmToTheNextContainerAndIsRefilled) {
   const Outcome outcome = run_timed(bundle);
   EXPECT_EQ(outcome.status, 3) << outcome.err;
   EXPECT_EQ(outcome.out, "out\nfrom the bundle\nweb\n");
-  EXPECT_THAT(outcome.err, AllOf(HasSubstr("err\n"), HasSubstr(kClaimed), Not(HasSubstr(kRestored))));
+  EXPECT_THAT(outcome.err,
+              AllOf(HasSubstr("err\n"), HasSubstr(kClaimed), Not(HasSubstr(kRestored))));
   await_refill();
   EXPECT_NE(with_status("waits").front().id, first);
 }
@@ -278,8 +280,8 @@ TEST_F(Pool, ThatOthersMayWriteIsNotUsed) {
   ASSERT_EQ(::chmod(pool().c_str(), 0777), 0);
   const Outcome outcome = run_timed(Bundle(Bundle::shell("echo runs")));
   EXPECT_EQ(outcome.out, "runs\n") << outcome.err;
-  EXPECT_THAT(outcome.err, AllOf(HasSubstr("no VM of the pool can be used"),
-                                 Not(HasSubstr(kClaimed))));
+  EXPECT_THAT(outcome.err,
+              AllOf(HasSubstr("no VM of the pool can be used"), Not(HasSubstr(kClaimed))));
   ASSERT_EQ(::chmod(pool().c_str(), 0700), 0);
 }
 

@@ -92,16 +92,16 @@ void Agentvm::configure(const std::string& vm, const std::string& templates,
                                          with_templates(), AGENTVM_TEMPLATES);
   write_file(scratch() + "/config.toml",
              fmt::format("[templates]\n{}\n"
+                         "[pool]\n"
+                         "size = {}\n"
+                         "directory = \"{}\"\n"
                          "[vm]\n"
                          "kernel = \"{}\"\n"
                          "initramfs = \"{}\"\n"
-                         "vsock_backend = \"{}\"\n{}\n"
-                         "[pool]\n"
-                         "size = {}\n"
-                         "directory = \"{}\"\n",
-                         templates.empty() ? shared : templates,
+                         "vsock_backend = \"{}\"\n{}\n",
+                         templates.empty() ? shared : templates, pool_size, pool(),
                          kernel.empty() ? image_file("vmlinux") : kernel,
-                         image_file("initramfs.cpio"), AGENTVM_VSOCK_BINARY, vm, pool_size, pool()));
+                         image_file("initramfs.cpio"), AGENTVM_VSOCK_BINARY, vm));
 }
 
 std::string Agentvm::guest_kernel_release() {

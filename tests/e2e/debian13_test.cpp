@@ -1,0 +1,92 @@
+#include <sys/stat.h>
+
+#include <csignal>
+#include <filesystem>
+
+#include "tests/e2e/harness/container.h"
+
+namespace agentvm::e2e {
+namespace {
+
+using testing::HasSubstr;
+
+// A program of Debian 13; the other tests run with the host's.
+std::string fetch(const std::string& program, const std::string& package) {
+  const Outcome fetched = run_command({AGENTVM_FETCH_DEBIAN13, AGENTVM_FETCHED, program, package});
+  EXPECT_EQ(fetched.status, 0) << fetched.err;
+  return fetched.out.substr(0, fetched.out.find('\n'));
+}
+
+// On Debian 12 the host's is the one in C.
+class RustVirtiofsd : public Agentvm {
+ protected:
+  void SetUp() override {
+    Agentvm::SetUp();
+    configure("virtiofsd = \"" + fetch("/usr/libexec/virtiofsd", "virtiofsd") + "\"");
+  }
+};
+
+TEST_F(RustVirtiofsd, SharesFilesBothWaysWithTheirOwners) {
+  const std::string shared = scratch() + "/shared";
+  std::filesystem::create_directory(shared);
+  write_file(shared + "/from-host", "host\n");
+  ASSERT_EQ(::chown((shared + "/from-host").c_str(), 1234, 5678), 0);
+  Bundle bundle(
+      Bundle::shell("cat /data/from-host; stat -c '%u:%g' /data/from-host; "
+                    "echo guest > /data/from-guest; chmod 640 /data/from-guest; exit 5"));
+  bundle.spec.mounts.push_back({"/data", "bind", shared, {"rbind", "rw"}, {}, {}});
+  const Outcome outcome = run(bundle);
+  EXPECT_EQ(outcome.status, 5) << outcome.err;
+  EXPECT_EQ(outcome.out, "host\n1234:5678\n");
+  EXPECT_EQ(read_file(shared + "/from-guest"), "guest\n");
+  struct stat status{};
+  ASSERT_EQ(::stat((shared + "/from-guest").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777U, 0640U);
+}
+
+TEST_F(RustVirtiofsd, KilledItTakesTheVmAlong) {
+  const Bundle bundle({"/bin/sleep", "1000"});
+  create("web", bundle);
+  start("web");
+  const auto pids = processes_of("web", "virtiofsd");
+  ASSERT_FALSE(pids.empty());
+  for (const pid_t pid : pids) ::kill(pid, SIGKILL);
+  wait_for_status("web", "stopped");
+  EXPECT_EQ(agentvm({"delete", "web"}).status, 0);
+}
+
+// QEMU 10; on Debian 12 the host's is 7.2.
+class NewerQemu : public Agentvm {
+ protected:
+  void SetUp() override {
+    Agentvm::SetUp();
+    const std::string qemu = fetch("/usr/bin/qemu-system-x86_64", "qemu-system-x86");
+    EXPECT_THAT(run_command({qemu, "--version"}).out, HasSubstr("version 10."));
+    configure("qemu = \"" + qemu + "\"",
+              "automatic = false\ndirectory = \"" + scratch() + "/templates\"\n", "", 1);
+  }
+  Outcome run_timed() const {
+    const Bundle bundle(Bundle::shell("echo out; exit 3"));
+    bundle.store();
+    return agentvm({"run", "--timings", "--bundle", bundle.path(), "web"});
+  }
+  void expect_run(const std::string& step) const {
+    const Outcome outcome = run_timed();
+    EXPECT_EQ(outcome.status, 3) << outcome.err;
+    EXPECT_EQ(outcome.out, "out\n");
+    EXPECT_THAT(outcome.err, HasSubstr(step));
+  }
+};
+
+TEST_F(NewerQemu, BootsRestoresAndWaits) {
+  expect_run("QEMU answers");
+  const Outcome made = agentvm({"template", "create"});
+  EXPECT_EQ(made.status, 0) << made.err;
+  expect_run("template's state loaded");
+  const Outcome filled = agentvm({"pool", "fill"});
+  EXPECT_EQ(filled.status, 0) << filled.err;
+  expect_run("a VM of the pool claimed");
+}
+
+}  // namespace
+}  // namespace agentvm::e2e
