@@ -150,6 +150,10 @@ CheckItem check_pool(const Config& config) {
   if (::access(directory.c_str(), F_OK) != 0) {
     return {"pool", CheckVerdict::good, "the first container fills it", ""};
   }
+  if (const std::string why = recent_failure(directory, std::chrono::hours(24)); !why.empty()) {
+    return {"pool", CheckVerdict::note, "it could not be filled: " + why,
+            "`agentvm pool fill` tries again"};
+  }
   const auto pool = StateRoot::open(directory);
   const auto places = pool ? list_places(*pool) : std::unexpected(pool.error());
   if (!places) {

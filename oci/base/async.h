@@ -73,6 +73,27 @@ void spawn(const asio::any_io_executor& executor, Task<T> task,
                  });
 }
 
+// Runs two tasks at the same time; ends when both have, with the first one's error if both failed.
+template <class A, class B>
+Task<std::pair<A, B>> both(Task<A> first, Task<B> second) {
+  const auto executor = co_await asio::this_coro::executor;
+  struct Meeting {
+    explicit Meeting(const asio::any_io_executor& on) : done(on) {}
+    Result<B> outcome = fail(ErrorKind::internal, "a task ended without an outcome");
+    Event done;
+  };
+  auto meeting = std::make_shared<Meeting>(executor);
+  spawn<B>(executor, std::move(second), [meeting](Result<B> outcome) {
+    meeting->outcome = std::move(outcome);
+    meeting->done.set();
+  });
+  auto one = co_await std::move(first);
+  co_await meeting->done.wait();
+  if (!one) co_return std::unexpected(std::move(one).error());
+  if (!meeting->outcome) co_return std::unexpected(std::move(meeting->outcome).error());
+  co_return std::pair<A, B>(*std::move(one), *std::move(meeting->outcome));
+}
+
 // Runs a Task on a fresh io_context until it ends: for commands that do one thing and leave.
 template <class T>
 Result<T> run_to_end(asio::io_context& io, Task<T> task) {

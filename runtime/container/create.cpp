@@ -151,16 +151,24 @@ Result<void> run_create_hooks(const ContainerRecord& record, const oci::Hooks& h
   return run_hooks(HookKind::create_container, hooks.create_container, context);
 }
 
+HostLimitsPlan host_limits(const MonitorPlan& plan) {
+  return plan_host_limits(plan.spec.linux_->resources.value_or(oci::Resources{}),
+                          plan.size.memory_mib, plan.config.cgroup.memory_overhead_mib);
+}
+
+// The container's quota of CPU time is its own: what its VM needs to start is not taken from it.
 CgroupRequest cgroup_request(const Engine& engine, const MonitorPlan& plan,
                              const ContainerRecord& record) {
   CgroupRequest request;
   request.container_id = record.id;
   request.cgroups_path = plan.spec.linux_->cgroups_path;
   request.driver = engine.systemd_cgroup ? CgroupDriver::systemd : CgroupDriver::cgroupfs;
-  auto limits = plan_host_limits(plan.spec.linux_->resources.value_or(oci::Resources{}),
-                                 plan.size.memory_mib, plan.config.cgroup.memory_overhead_mib);
+  auto limits = host_limits(plan);
   for (const std::string& note : limits.notes) log::info("{}", note);
   request.limits = std::move(limits.limits);
+  request.limits.cpu_quota_us.reset();
+  request.limits.cpu_period_us.reset();
+  request.limits.cpu_burst_us.reset();
   request.first = record.monitor.pid;
   return request;
 }
@@ -170,6 +178,22 @@ Result<void> make_cgroup(const Engine& engine, const MonitorPlan& plan, const St
   if (!plan.config.cgroup.enabled || !plan.spec.linux_) return store(dir, record);
   auto cgroup = TRY(make_recorded_cgroup(cgroup_request(engine, plan, record), dir, record));
   for (const std::string& note : cgroup.notes()) log::info("{}", note);
+  return {};
+}
+
+// Once the VM has started.
+Result<void> limit_cpu_time(const MonitorPlan& plan, const ContainerRecord& record) {
+  if (record.cgroup.dirs.empty()) return {};
+  const HostLimits all = host_limits(plan).limits;
+  HostLimits quota;
+  quota.pids.reset();
+  quota.cpu_quota_us = all.cpu_quota_us;
+  quota.cpu_period_us = all.cpu_period_us;
+  quota.cpu_burst_us = all.cpu_burst_us;
+  if (!quota.cpu_quota_us && !quota.cpu_period_us && !quota.cpu_burst_us) return {};
+  for (const std::string& note : TRY(HostCgroup::adopt(record.cgroup).update(quota))) {
+    log::info("{}", note);
+  }
   return {};
 }
 
@@ -229,6 +253,7 @@ Result<void> bring_up(const Engine& engine, MonitorPlan& plan, const StateDir& d
   const Message created = TRY(spawned.channel.expect(MessageType::created, timeout, kMonitor));
   TRY(sent);
   plan.gate.reset();
+  TRY(limit_cpu_time(plan, record));
   TRY(timings.take(created.text));
   record.status = Status::created;
   return store(dir, record);

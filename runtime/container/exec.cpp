@@ -18,6 +18,7 @@
 #include "runtime/host_cgroup.h"
 #include "runtime/channel.h"
 #include "runtime/orphan.h"
+#include "runtime/process_title.h"
 #include "runtime/session/guest_process.h"
 
 namespace agentvm::runtime {
@@ -42,10 +43,10 @@ Result<OpenContainer> open_for_exec(const Engine& engine, const ExecRequest& req
 // The session of one exec, on either kind of stand-in. `running` is told once the process runs.
 Task<InitExit> run_session(GuestLink link, std::string exec_id, const ExecRequest& request,
                            HostStdio stdio, std::function<Result<void>()> running) {
-  auto connected = co_await connect_agent(link);
-  std::shared_ptr<rpc::AgentClient> agent = CO_TRY(std::move(connected));
-  auto opened = co_await ProcessStreams::open(link, std::move(stdio));
-  auto streams = CO_TRY(std::move(opened));
+  auto opened =
+      co_await both(connect_agent(link), ProcessStreams::open(link, std::move(stdio)));
+  auto [connected, streams] = CO_TRY(std::move(opened));
+  std::shared_ptr<rpc::AgentClient> agent = std::move(connected);
   agent::v1::ExecProcessRequest call;
   call.set_container_id(request.id);
   call.set_exec_id(exec_id);
@@ -114,6 +115,7 @@ Result<Detached> prepare_detached(const Engine& engine, const ExecRequest& reque
 [[noreturn]] void stand_in(const Engine& engine, const ExecRequest& request, Detached& detached,
                            Channel channel) {
   const auto& [dir, record] = detached.container;
+  set_process_title(request.process.args);
   if (detached.own_terminal) {
     (void)take_controlling_terminal(detached.stdio.terminal.get());
   }

@@ -15,6 +15,7 @@
 #include "runtime/monitor/surroundings.h"
 #include "runtime/orphan.h"
 #include "runtime/pool/holder.h"
+#include "runtime/process_title.h"
 #include "runtime/session/guest_moments.h"
 #include "runtime/session/guest_process.h"
 #include "runtime/session/guest_share.h"
@@ -195,6 +196,7 @@ Result<HostStdio> take_stdio(MonitorPlan& plan) {
 }
 
 Result<HostStdio> prepare(MonitorPlan& plan) {
+  set_process_title(plan.spec.process->args);
   auto stdio = TRY(take_stdio(plan));
   if (plan.foreground) log::keep_stderr();
   detach_stdio();

@@ -18,6 +18,7 @@
 #include "runtime/machine_config.h"
 #include "runtime/orphan.h"
 #include "runtime/pool/holder.h"
+#include "runtime/process_title.h"
 #include "runtime/recorded_cgroup.h"
 #include "runtime/templates/choice.h"
 
@@ -30,6 +31,8 @@ constexpr const char* kFillLock = ".fill";
 // share when it is taken.
 constexpr std::uint64_t kLeastShares = 2;
 constexpr std::chrono::milliseconds kLockPatience{5000};
+// After a failure the next containers do not try again for as long.
+constexpr std::chrono::minutes kRetryAfter{10};
 constexpr const char* kCgroupParent = "/agentvm-pool";
 
 Result<UniqueFd> lock_filling(const Config& config, std::chrono::milliseconds patience) {
@@ -96,8 +99,8 @@ Result<PoolPlace> make_waiting_vm(const Config& config, const vmm::MachineConfig
                                   UniqueFd& filling) {
   const auto saved = choose_template(config, machine);
   if (!saved) {
-    return fail(ErrorKind::failed_precondition,
-                "there is no template of it (`agentvm template create` makes one)");
+    return fail(ErrorKind::not_found,
+                "there is no template of it yet (`agentvm template create` makes one)");
   }
   auto place = TRY(make_place(pool, key));
   auto up = bring_up(config, machine, *saved, place, filling);
@@ -169,8 +172,26 @@ Result<bool> lacks_vms(const Config& config, const vmm::MachineConfig& machine) 
   // What the creator has open is not ours to keep open: pipes, locks, terminals.
   (void)::close_range(STDERR_FILENO + 1, UINT_MAX, 0);
   (void)!::chdir("/");
+  set_process_title("agentvm: fills the pool");
   const auto filled = fill_pool(config, std::chrono::milliseconds(0), [](const PoolStep&) {});
   ::_exit(filled ? 0 : 1);
+}
+
+}  // namespace
+
+namespace {
+
+Result<void> fill_locked(const Config& config, const StateRoot& pool, UniqueFd& filling,
+                         const std::function<void(const PoolStep&)>& made) {
+  const auto planned = TRY(plan_default_machine(config));
+  const auto key = TRY(make_pool_key(planned.config));
+  for (;;) {
+    const std::uint32_t waiting = TRY(sweep(pool, key, config.pool.size));
+    if (waiting >= config.pool.size) return {};
+    const Stopwatch watch;
+    const auto place = TRY(make_waiting_vm(config, planned.config, pool, key, filling));
+    made({place.dir.id(), waiting + 1, std::chrono::milliseconds(watch.us() / 1000)});
+  }
 }
 
 }  // namespace
@@ -181,23 +202,23 @@ Result<void> fill_pool(const Config& config, std::chrono::milliseconds patience,
     return fail(ErrorKind::failed_precondition,
                 "the pool is off: set pool.size in the configuration");
   }
-  const auto planned = TRY(plan_default_machine(config));
-  const auto key = TRY(make_pool_key(planned.config));
   const auto pool = TRY(StateRoot::open(config.pool.directory));
   auto filling = TRY(lock_filling(config, patience));
-  for (;;) {
-    const std::uint32_t waiting = TRY(sweep(pool, key, config.pool.size));
-    if (waiting >= config.pool.size) return {};
-    const Stopwatch watch;
-    const auto place = TRY(make_waiting_vm(config, planned.config, pool, key, filling));
-    made({place.dir.id(), waiting + 1, std::chrono::milliseconds(watch.us() / 1000)});
-  }
+  auto filled = fill_locked(config, pool, filling, made);
+  // A template that is being built is there for the next.
+  const bool failed = !filled && filled.error().kind != ErrorKind::not_found;
+  keep_failure(config.pool.directory, failed ? filled.error().text() : "");
+  return filled;
 }
 
 void refill_pool(const Config& config, const vmm::MachineConfig& machine) {
   if (config.pool.size == 0) return;
   auto lacks = lacks_vms(config, machine);
   if (lacks && !*lacks) return;
+  if (const std::string why = recent_failure(config.pool.directory, kRetryAfter); !why.empty()) {
+    lacks = fail(ErrorKind::failed_precondition,
+                 fmt::format("making a VM failed (`agentvm pool fill` tries again): {}", why));
+  }
   if (lacks) {
     auto filler = spawn_orphan([&] { be_the_filler(config); });
     if (filler) return;

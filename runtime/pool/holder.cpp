@@ -15,6 +15,7 @@
 #include "runtime/mount_namespace.h"
 #include "runtime/orphan.h"
 #include "runtime/pool/practice.h"
+#include "runtime/process_title.h"
 #include "runtime/session/guest_link.h"
 #include "runtime/session/guest_start.h"
 #include "vmm/guest_memory.h"
@@ -172,6 +173,7 @@ void hold_vm(const HolderOrder& order, Channel maker) {
   detach_stdio();
   log::set_sink({});
   (void)!::chdir("/");
+  set_process_title(fmt::format("agentvm: holds VM {} of the pool", order.place.dir.id()));
   if (auto prepared = prepare(order); !prepared) {
     (void)maker.send({MessageType::failed, "", std::move(prepared).error()});
     ::_exit(1);

@@ -1,6 +1,10 @@
 #include "runtime/pool/place.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <ctime>
 
 #include "oci/base/sys.h"
 #include "oci/base/text.h"
@@ -11,8 +15,30 @@ namespace agentvm::runtime {
 namespace {
 
 constexpr const char* kKeyAnnotation = "io.agentvm.pool.key";
+constexpr const char* kFailure = ".failed";
+constexpr std::size_t kMaxReason = 4096;
 
 }  // namespace
+
+std::string recent_failure(const std::string& directory, std::chrono::seconds age) {
+  const auto file = sys::open_at(AT_FDCWD, directory + "/" + kFailure, O_RDONLY | O_NOFOLLOW);
+  struct stat status{};
+  if (!file || ::fstat(file->get(), &status) != 0) return "";
+  const std::time_t since = std::time(nullptr) - status.st_mtim.tv_sec;
+  // One from the future is of a clock that was wrong.
+  if (since < 0 || since >= age.count()) return "";
+  return sys::read_all(file->get(), kMaxReason).value_or("");
+}
+
+void keep_failure(const std::string& directory, const std::string& reason) {
+  const auto pool = sys::open_at(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY);
+  if (!pool) return;
+  if (reason.empty()) {
+    (void)::unlinkat(pool->get(), kFailure, 0);
+    return;
+  }
+  (void)sys::replace_file_at(pool->get(), kFailure, reason.substr(0, kMaxReason), 0600);
+}
 
 Result<vmm::TemplateKey> make_pool_key(const vmm::MachineConfig& machine) {
   auto key = TRY(vmm::make_template_key(machine));

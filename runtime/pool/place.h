@@ -4,6 +4,7 @@
 // container whose state directory `bundle` names has it.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,12 @@ struct PoolPlace {
   StateDir dir;
   ContainerRecord record;
 };
+
+// Why the last attempt to fill the pool failed; "" when it did not, or that is longer ago than
+// `age`.
+[[nodiscard]] std::string recent_failure(const std::string& directory, std::chrono::seconds age);
+// Keeps the reason; "" forgets it.
+void keep_failure(const std::string& directory, const std::string& reason);
 
 // What a waiting VM was made of; a container takes none of another key. Besides what shapes the
 // guest, the programs that serve it, this one included, and its confinement.

@@ -128,6 +128,22 @@ TEST_F(Limits, TheHostsCgroupHoldsTheWholeVmAndGoesWithIt) {
   }
 }
 
+// The quota of CPU time is in force on the host once the container is created, not before.
+TEST_F(Limits, TheQuotaOfCpuTimeHoldsForTheWholeVm) {
+  Bundle bundle({"/bin/sleep", "1000"});
+  bundle.spec.linux_->cgroups_path = "/agentvm-e2e-quota";
+  bundle.spec.linux_->resources->cpu.emplace();
+  bundle.spec.linux_->resources->cpu->quota_us = 50000;
+  bundle.spec.linux_->resources->cpu->period_us = 100000;
+  create("web", bundle);
+  std::string found;
+  for (const char* file : {"/sys/fs/cgroup/cpu/agentvm-e2e-quota/cpu.cfs_quota_us",
+                           "/sys/fs/cgroup/agentvm-e2e-quota/cpu.max"}) {
+    if (std::filesystem::exists(file)) found += read_file(file);
+  }
+  EXPECT_THAT(found, testing::StartsWith("50000"));
+}
+
 TEST_F(Limits, ALimitThatCannotBeEnforcedIsRefused) {
   Bundle bundle({"/bin/true"});
   bundle.spec.linux_->resources->cpu.emplace();

@@ -1,6 +1,7 @@
 // VMs that wait: claimed by creates, replaced beside them, ended by command; and the deaths of
 // whoever takes part.
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -273,6 +274,35 @@ TEST_F(Pool, WhoseFillerWasKilledIsFilledByTheNext) {
   fill();
   EXPECT_TRUE(eventually([this] { return pool_vms().size() == 1; }));
   EXPECT_THAT(with_status("waits"), SizeIs(1));
+}
+
+// Said by the next container, and told on until somebody mends it.
+TEST_F(Pool, ThatCannotBeFilledSaysWhy) {
+  fs::create_directory(pool());
+  ASSERT_EQ(::mount("small", pool().c_str(), "tmpfs", 0, "size=64k,nr_inodes=6,mode=0700"), 0);
+  const Bundle bundle({"/bin/true"});
+  EXPECT_EQ(run_timed(bundle).status, 0);
+  EXPECT_TRUE(eventually([this] { return fs::exists(pool() + "/.failed"); }));
+  const Outcome outcome = run_timed(bundle);
+  EXPECT_EQ(outcome.status, 0);
+  EXPECT_THAT(outcome.err,
+              AllOf(HasSubstr("the pool is not refilled"), HasSubstr("No space left on device")));
+  EXPECT_THAT(agentvm({"check"}).out, HasSubstr("it could not be filled"));
+  ASSERT_EQ(::umount(pool().c_str()), 0);
+  fill();
+  EXPECT_THAT(run_timed(bundle).err, HasSubstr(kClaimed));
+}
+
+// The first container boots while its template is built; nothing has failed.
+TEST_F(Pool, IsFilledOnceThereIsATemplate) {
+  configure("", "directory = \"" + scratch() + "/templates\"\n", "", 1);
+  const Bundle bundle({"/bin/true"});
+  EXPECT_EQ(run_timed(bundle).status, 0);
+  EXPECT_TRUE(eventually([this] { return agentvm({"template", "ls"}).out.contains("good"); },
+                         std::chrono::seconds(60)));
+  EXPECT_EQ(run_timed(bundle).status, 0);
+  await_refill();
+  EXPECT_THAT(run_timed(bundle).err, HasSubstr(kClaimed));
 }
 
 TEST_F(Pool, ThatOthersMayWriteIsNotUsed) {

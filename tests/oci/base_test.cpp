@@ -132,6 +132,29 @@ TEST(Async, RunsATaskToItsEnd) {
   EXPECT_EQ(run_to_end<int>(io, task(7)), 7);
 }
 
+TEST(Async, RunsTwoTasksAtTheSameTime) {
+  asio::io_context io;
+  Event said(io.get_executor());
+  // Each needs the other to go on.
+  const auto waits = [](Event& event) -> Task<int> {
+    co_await event.wait();
+    co_return 7;
+  };
+  const auto says = [](Event& event) -> Task<std::string> {
+    event.set();
+    co_return "said";
+  };
+  const auto met = run_to_end(io, both(waits(said), says(said)));
+  ASSERT_TRUE(met);
+  EXPECT_EQ(*met, std::pair(7, std::string("said")));
+
+  io.restart();
+  const auto fails = []() -> Task<int> { co_return fail(ErrorKind::not_found, "gone"); };
+  const auto failed = run_to_end(io, both(says(said), fails()));
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().message, "gone");
+}
+
 TEST(Text, SplitsWithoutEmptyPieces) {
   using ::testing::ElementsAre;
   EXPECT_THAT(split("cpu  memory\n\npids\n", " \n"), ElementsAre("cpu", "memory", "pids"));
