@@ -12,7 +12,8 @@ char* command_line = nullptr;
 std::size_t command_line_size = 0;
 
 // The C library hands these to every constructor too.
-__attribute__((constructor)) void remember_arguments(int argc, char** argv, char** /*environment*/) {
+__attribute__((constructor)) void remember_arguments(int argc, char** argv,
+                                                     char** /*environment*/) {
   if (argc < 1 || argv == nullptr) return;
   command_line = argv[0];
   char* end = command_line;

@@ -12,11 +12,11 @@
 #include "oci/base/text.h"
 #include "oci/base/try.h"
 #include "oci/spec_writer.h"
+#include "runtime/channel.h"
 #include "runtime/console.h"
 #include "runtime/container/state_document.h"
 #include "runtime/guest_spec.h"
 #include "runtime/host_cgroup.h"
-#include "runtime/channel.h"
 #include "runtime/orphan.h"
 #include "runtime/process_title.h"
 #include "runtime/session/guest_process.h"
@@ -43,8 +43,7 @@ Result<OpenContainer> open_for_exec(const Engine& engine, const ExecRequest& req
 // The session of one exec, on either kind of stand-in. `running` is told once the process runs.
 Task<InitExit> run_session(GuestLink link, std::string exec_id, const ExecRequest& request,
                            HostStdio stdio, std::function<Result<void>()> running) {
-  auto opened =
-      co_await both(connect_agent(link), ProcessStreams::open(link, std::move(stdio)));
+  auto opened = co_await both(connect_agent(link), ProcessStreams::open(link, std::move(stdio)));
   auto [connected, streams] = CO_TRY(std::move(opened));
   std::shared_ptr<rpc::AgentClient> agent = std::move(connected);
   agent::v1::ExecProcessRequest call;

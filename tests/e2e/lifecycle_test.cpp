@@ -236,15 +236,16 @@ TEST_F(Lifecycle, TwoContainersLiveSideBySide) {
 
 // What `docker top` shows, which is ps(1) of the host.
 TEST_F(Lifecycle, StandInsShowTheProgramOnTheHost) {
-  create("web", Bundle({"/bin/sleep", "1000"}));
+  const Bundle bundle({"/bin/sleep", "1000"});
+  create("web", bundle);
   start("web");
   const auto shown = [](pid_t pid) {
     return run_command({"ps", "-o", "args=", "-p", std::to_string(pid)}).out;
   };
   EXPECT_EQ(shown(stand_in("web")), "/bin/sleep 1000\n");
   const std::string pid_file = scratch() + "/pid";
-  EXPECT_EQ(
-      agentvm({"exec", "--detach", "--pid-file", pid_file, "web", "/bin/sleep", "77"}).status, 0);
+  EXPECT_EQ(agentvm({"exec", "--detach", "--pid-file", pid_file, "web", "/bin/sleep", "77"}).status,
+            0);
   EXPECT_EQ(shown(std::stoi(read_file(pid_file))), "/bin/sleep 77\n");
 }
 

@@ -94,13 +94,11 @@ TEST(Log, WritesLinesThatParseBack) {
 
 Task<bool> sees_hangup(int fd, UniqueFd peer) {
   bool hung_up = false;
-  spawn<void>(
-      co_await asio::this_coro::executor,
-      [](int watched, bool& seen) -> Task<void> {
-        auto outcome = co_await wait_hangup(watched);
-        seen = outcome.has_value();
-        co_return outcome;
-      }(fd, hung_up));
+  spawn<void>(co_await asio::this_coro::executor, [](int watched, bool& seen) -> Task<void> {
+    auto outcome = co_await wait_hangup(watched);
+    seen = outcome.has_value();
+    co_return outcome;
+  }(fd, hung_up));
   asio::steady_timer pause(co_await asio::this_coro::executor, std::chrono::milliseconds(20));
   co_await pause.async_wait(use_result);
   EXPECT_FALSE(hung_up) << "what was sent is no end";
