@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <boost/asio/post.hpp>
+#include <cstring>
 #include <utility>
 
 #include "guest-agent/blocking_call.h"
@@ -39,6 +40,21 @@ StorageOrder storage_order(const agent::v1::Storage& storage) {
   order.fs_type = storage.fs_type();
   order.options.assign(storage.options().begin(), storage.options().end());
   return order;
+}
+
+Result<std::shared_ptr<const oci::SeccompFilter>> seccomp_filter(
+    const agent::v1::CreateContainerRequest& request) {
+  if (!request.has_seccomp()) return nullptr;
+  const std::string& bytes = request.seccomp().program();
+  const std::size_t size = bytes.size() / sizeof(sock_filter);
+  if (bytes.empty() || bytes.size() % sizeof(sock_filter) != 0 || size > BPF_MAXINSNS) {
+    return fail(ErrorKind::invalid_argument, "seccomp: this is no program");
+  }
+  auto filter = std::make_shared<oci::SeccompFilter>();
+  filter->program.resize(size);
+  std::memcpy(filter->program.data(), bytes.data(), bytes.size());
+  filter->flags = request.seccomp().flags();
+  return filter;
 }
 
 void fill(agent::v1::ProcessInfo& info, const ProcessEntry& entry) {
@@ -112,6 +128,7 @@ Task<agent::v1::CreateContainerResponse> Agent::create_container(
   for (const agent::v1::Storage& storage : request.storages()) {
     order.storages.push_back(storage_order(storage));
   }
+  order.seccomp = CO_TRY(seccomp_filter(request));
   order.streams = stream_ids(request.stdio());
   auto created = co_await containers_.create(std::move(order), call.connection);
   const pid_t pid = CO_TRY(std::move(created));

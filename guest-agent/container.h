@@ -33,6 +33,7 @@ struct Container {
   std::string id;
   ContainerStatus status = ContainerStatus::creating;
   oci::Spec spec;
+  std::shared_ptr<const oci::SeccompFilter> seccomp;
   std::optional<Cgroup> cgroup;
   std::vector<std::string> storages;  // mount points, in the order they were mounted
   std::shared_ptr<Process> init;

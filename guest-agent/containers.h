@@ -25,6 +25,7 @@ struct CreateOrder {
   std::string id;
   std::string spec_json;
   std::vector<StorageOrder> storages;
+  std::shared_ptr<const oci::SeccompFilter> seccomp;  // none: no filter
   StreamIds streams;
   Moments* moments = nullptr;  // borrowed until create() has ended
 };

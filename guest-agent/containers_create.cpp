@@ -61,6 +61,12 @@ Task<pid_t> Containers::create(CreateOrder order, std::shared_ptr<rpc::Connectio
   }
   const auto container = std::make_shared<Container>(order.id);
   container->spec = CO_TRY(parse_guest_spec(order.spec_json));
+  // What it says must never be passed over in silence.
+  if (container->spec.linux_ && container->spec.linux_->seccomp) {
+    co_return fail(ErrorKind::invalid_argument,
+                   "linux.seccomp: the guest takes the compiled filter only");
+  }
+  container->seccomp = std::move(order.seccomp);
   mark(order, agent::v1::GUEST_STEP_SPEC_PARSED);
   containers_[order.id] = container;
   auto built = co_await build(container, std::move(order), std::move(owner));
@@ -109,6 +115,7 @@ Task<void> Containers::launch(Shared container, StreamIds streams,
   order.id = container->id;
   order.spec = container->spec;
   order.cgroup = container->cgroup->path();
+  order.seccomp = container->seccomp;
   order.stdio = io->take_child_side();
   const auto launching = reaper_.launching();
   auto launched = co_await launch_init(std::move(order));

@@ -55,6 +55,7 @@ Task<std::shared_ptr<Process>> Containers::launch_in(Shared container, const Exe
   launch.cgroup = CO_TRY(place_exec(*container, order.cgroup));
   launch.init_pid = container->init->pid();
   launch.spec = container->spec;
+  launch.seccomp = container->seccomp;
   const bool terminal = launch.process.terminal;
   const auto console_size = launch.process.console_size;
   auto io = CO_TRY(ProcessIo::create(executor_, streams_, order.streams, terminal));

@@ -25,19 +25,19 @@ namespace {
 // What is made for any child before there is one.
 struct Preparation {
   CapabilityMasks capabilities;
-  std::optional<SeccompFilter> seccomp;
+  std::shared_ptr<const oci::SeccompFilter> seccomp;
   UniqueFd cgroup;
   UniqueFd agent_end;
   UniqueFd child_end;
   UniqueFd hook_state;
 };
 
-Result<Preparation> prepare(const oci::Spec& spec, const oci::Process& process,
-                            const std::string& cgroup) {
+Result<Preparation> prepare(const oci::Process& process, const std::string& cgroup,
+                            std::shared_ptr<const oci::SeccompFilter> seccomp) {
   Preparation made;
   // runc: none given means none.
   made.capabilities = capability_masks(process.capabilities.value_or(oci::Capabilities{}));
-  if (spec.linux_->seccomp) made.seccomp = TRY(compile_seccomp(*spec.linux_->seccomp));
+  made.seccomp = std::move(seccomp);
   made.cgroup = TRY(sys::open_at(AT_FDCWD, cgroup, O_PATH | O_DIRECTORY), "container's cgroup");
   auto ends = TRY(sys::socket_pair(SOCK_SEQPACKET));
   made.agent_end = std::move(ends.first);
@@ -50,7 +50,7 @@ Child make_child(const oci::Spec& spec, const oci::Process& process, Preparation
   return Child{spec,
                process,
                made.capabilities,
-               made.seccomp ? &*made.seccomp : nullptr,
+               made.seccomp.get(),
                AgentLink(std::move(made.child_end)),
                std::move(stdio),
                made.hook_state.get()};
@@ -67,7 +67,7 @@ Result<Sources> open_for_user_namespace(const InitLaunch& launch,
 Result<std::unique_ptr<LaunchedProcess>> clone_init(InitLaunch& launch) {
   const oci::Spec& spec = launch.spec;
   TRY(check_container(spec));
-  Preparation made = TRY(prepare(spec, *spec.process, launch.cgroup));
+  Preparation made = TRY(prepare(*spec.process, launch.cgroup, launch.seccomp));
   if (!spec.hooks.start_container.empty()) {
     made.hook_state.reset(::memfd_create("state", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (!made.hook_state) return fail_errno(errno, "memory for the state of hooks");
@@ -106,7 +106,7 @@ Result<std::unique_ptr<LaunchedProcess>> clone_exec(ExecLaunch& launch) {
   if (!process.capabilities && launch.spec.process) {
     process.capabilities = launch.spec.process->capabilities;
   }
-  Preparation made = TRY(prepare(launch.spec, process, launch.cgroup));
+  Preparation made = TRY(prepare(process, launch.cgroup, launch.seccomp));
   const UniqueFd init = TRY(sys::pidfd_open(launch.init_pid), "container not running");
   const std::uint64_t namespaces = TRY(foreign_namespaces(launch.init_pid));
   ChildStdio stdio = std::move(launch.stdio);

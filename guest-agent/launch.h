@@ -14,6 +14,7 @@
 
 #include "oci/base/async.h"
 #include "oci/base/unique_fd.h"
+#include "oci/seccomp_filter.h"
 #include "oci/spec.h"
 
 namespace agentvm::guest {
@@ -31,14 +32,16 @@ struct InitLaunch {
   std::string id;
   oci::Spec spec;      // root.path and the sources of binds are paths in the guest
   std::string cgroup;  // absolute directory on the guest's cgroup2; exists, limits applied
+  std::shared_ptr<const oci::SeccompFilter> seccomp;  // spec's linux.seccomp is not looked at
   ChildStdio stdio;
 };
 
 struct ExecLaunch {
   pid_t init_pid = 0;  // of the container to join, as the agent sees it
-  oci::Spec spec;      // the container's: seccomp, personality, masked paths do not repeat
+  oci::Spec spec;      // the container's: personality, masked paths do not repeat
   oci::Process process;
   std::string cgroup;
+  std::shared_ptr<const oci::SeccompFilter> seccomp;  // the container's
   ChildStdio stdio;
 };
 

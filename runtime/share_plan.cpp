@@ -230,6 +230,7 @@ Result<SharePlan> plan_share(const oci::Spec& spec, const std::string& bundle) {
   plan.guest_spec.hooks = oci::Hooks{};
   plan.guest_spec.hooks.start_container = spec.hooks.start_container;
   plan.guest_spec.vm.reset();
+  plan.guest_spec.linux_->seccomp.reset();  // the guest gets it compiled
   std::erase_if(plan.guest_spec.annotations,
                 [](const auto& entry) { return entry.first.starts_with(kAnnotationPrefix); });
   return plan;

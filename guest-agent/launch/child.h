@@ -10,7 +10,7 @@
 #include "guest-agent/launch.h"
 #include "guest-agent/launch/agent_link.h"
 #include "guest-agent/launch/capabilities.h"
-#include "guest-agent/launch/seccomp_filter.h"
+#include "guest-agent/launch/seccomp_load.h"
 #include "guest-agent/launch/step.h"
 #include "oci/base/error.h"
 #include "oci/spec.h"
@@ -22,7 +22,7 @@ struct Child {
   const oci::Spec& spec;
   const oci::Process& process;
   const CapabilityMasks& capabilities;
-  const SeccompFilter* seccomp;  // none: no filter
+  const oci::SeccompFilter* seccomp;  // none: no filter
   AgentLink link;
   ChildStdio stdio;
   int hook_state = -1;  // the state document of startContainer hooks; -1: no hooks to run

@@ -109,6 +109,9 @@ Result<MonitorPlan> make_plan(const Engine& engine, const CreateRequest& request
   const HostSize host = TRY(host_size());
   plan.size = TRY(vm_size(bundle.spec, plan.config, host));
   plan.share = TRY(plan_share(bundle.spec, bundle.path));
+  if (bundle.spec.linux_ && bundle.spec.linux_->seccomp) {
+    plan.seccomp = TRY(oci::compile_seccomp(*bundle.spec.linux_->seccomp));
+  }
   plan.machine = TRY(plan_machine(plan.config, plan.size));
   plan.foreground = request.foreground;
   for (const std::string& note : plan.share.notes) log::info("{}", note);

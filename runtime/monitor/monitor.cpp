@@ -80,6 +80,11 @@ Task<void> Life::create_container() {
   request.set_id(plan_.dir->id());
   request.set_spec_json(oci::write_spec(plan_.share.guest_spec));
   *request.mutable_stdio() = streams_->ids();
+  if (plan_.seccomp) {
+    const auto& program = plan_.seccomp->program;
+    request.mutable_seccomp()->set_program(program.data(), program.size() * sizeof program[0]);
+    request.mutable_seccomp()->set_flags(plan_.seccomp->flags);
+  }
   add_share(request, plan_.claimed ? kPoolShare : "");
   auto answer = co_await guest_.agent->create_container(request, plan_.config.vm.request_timeout);
   const agent::v1::CreateContainerResponse created = CO_TRY(std::move(answer));

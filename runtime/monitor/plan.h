@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "oci/seccomp_filter.h"
 #include "oci/spec.h"
 #include "runtime/config.h"
 #include "runtime/console.h"
@@ -22,6 +23,7 @@ struct MonitorPlan {
   StateDir* dir = nullptr;  // borrowed; the lock is taken where the record changes
   oci::Spec spec;           // of the bundle
   SharePlan share;
+  std::optional<oci::SeccompFilter> seccomp;
   Config config;
   VmSize size;
   PlannedMachine machine;

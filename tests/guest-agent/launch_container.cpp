@@ -176,6 +176,13 @@ void LaunchContainer::use_user_namespace(std::uint32_t first) {
   ::chown(root_.c_str(), first, first);
 }
 
+std::shared_ptr<const oci::SeccompFilter> LaunchContainer::seccomp() const {
+  if (!spec.linux_->seccomp) return nullptr;
+  auto filter = oci::compile_seccomp(*spec.linux_->seccomp);
+  EXPECT_TRUE(filter.has_value()) << filter.error().text();
+  return filter ? std::make_shared<oci::SeccompFilter>(*std::move(filter)) : nullptr;
+}
+
 Ran LaunchContainer::run(const std::string& script) {
   spec.process->args = {"sh", "-c", script};
   return run_process();
@@ -187,6 +194,7 @@ Ran LaunchContainer::run_process() {
   launch.id = "test";
   launch.spec = spec;
   launch.cgroup = cgroup_;
+  launch.seccomp = seccomp();
   launch.stdio.out.reset(::fcntl(output.second.get(), F_DUPFD_CLOEXEC, 3));
   launch.stdio.err = std::move(output.second);
   io_.restart();
@@ -200,6 +208,7 @@ Ran LaunchContainer::exec(oci::Process process) {
   launch.spec = spec;
   launch.process = std::move(process);
   launch.cgroup = cgroup_;
+  launch.seccomp = seccomp();
   launch.stdio.out.reset(::fcntl(output.second.get(), F_DUPFD_CLOEXEC, 3));
   launch.stdio.err = std::move(output.second);
   io_.restart();
@@ -232,6 +241,7 @@ void LaunchContainer::start(const std::string& script) {
   launch.id = "test";
   launch.spec = spec;
   launch.cgroup = cgroup_;
+  launch.seccomp = seccomp();
   io_.restart();
   auto launched = run_to_end(io_, launch_init(std::move(launch)));
   ASSERT_TRUE(launched.has_value()) << launched.error().text();

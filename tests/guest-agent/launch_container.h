@@ -62,6 +62,9 @@ class LaunchContainer {
   void stop();
 
  private:
+  // As the host hands it over with the spec.
+  [[nodiscard]] std::shared_ptr<const oci::SeccompFilter> seccomp() const;
+
   Ran finish(Result<std::unique_ptr<Launched>> launched, int output);
 
   std::string directory_;

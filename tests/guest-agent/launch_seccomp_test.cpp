@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "guest-agent/launch/seccomp_filter.h"
+#include "oci/seccomp_filter.h"
 #include "tests/guest-agent/launch_container.h"
 
 namespace agentvm::guest {
@@ -58,24 +58,24 @@ TEST(Seccomp, ToleratesNamesAndArchitecturesItDoesNotKnow) {
   oci::Seccomp seccomp = allow_but({{{"no_such_call", "mkdir"}, "SCMP_ACT_ERRNO", {}, {}}});
   seccomp.architectures.push_back("SCMP_ARCH_LOONGARCH64");
   seccomp.architectures.push_back("SCMP_ARCH_S390X");
-  const auto filter = compile_seccomp(seccomp);
+  const auto filter = oci::compile_seccomp(seccomp);
   EXPECT_TRUE(filter.has_value()) << filter.error().text();
 }
 
 TEST(Seccomp, RefusesWhatOnlyAListenerCouldAnswer) {
   oci::Seccomp seccomp = allow_but({{{"mkdir"}, "SCMP_ACT_NOTIFY", {}, {}}});
-  EXPECT_EQ(compile_seccomp(seccomp).error().text(),
+  EXPECT_EQ(oci::compile_seccomp(seccomp).error().text(),
             "linux.seccomp: SCMP_ACT_NOTIFY is not supported: nothing outside the VM can answer "
             "for it");
   seccomp.listener_path = "/run/listener";
-  EXPECT_EQ(compile_seccomp(seccomp).error().text(),
+  EXPECT_EQ(oci::compile_seccomp(seccomp).error().text(),
             "linux.seccomp: listenerPath is not supported: nothing outside the VM can serve it");
 }
 
 TEST(Seccomp, SetsFlags) {
   oci::Seccomp seccomp = allow_but({});
   seccomp.flags = {"SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"};
-  EXPECT_EQ(compile_seccomp(seccomp)->flags, 6U);
+  EXPECT_EQ(oci::compile_seccomp(seccomp)->flags, 6U);
 }
 
 // A filter run by hand, as the kernel would (the instructions that filters are made of).
@@ -115,7 +115,7 @@ TEST(Seccomp, TellsCallsNewerThanTheProfileThatTheyDoNotExist) {
   seccomp.default_action = "SCMP_ACT_ERRNO";
   seccomp.architectures = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"};
   seccomp.syscalls = {{{"read", "openat2"}, "SCMP_ACT_ALLOW", {}, {}}};  // openat2 is 437
-  const auto filter = compile_seccomp(seccomp);
+  const auto filter = oci::compile_seccomp(seccomp);
   ASSERT_TRUE(filter.has_value());
   constexpr std::uint32_t kAmd64 = 0xC000003E;
   constexpr std::uint32_t kI386 = 0x40000003;

@@ -12,10 +12,10 @@
 
 #include "oci/spec.h"
 
-namespace agentvm::guest {
+namespace agentvm::oci {
 
 // Instructions to go before a filter. `archs` are libseccomp's tokens.
 [[nodiscard]] std::vector<sock_filter> refuse_newer_calls(std::span<const std::uint32_t> archs,
-                                                          const oci::Seccomp& seccomp);
+                                                          const Seccomp& seccomp);
 
-}  // namespace agentvm::guest
+}  // namespace agentvm::oci

@@ -1,4 +1,4 @@
-#include "guest-agent/launch/seccomp_newer_calls.h"
+#include "oci/seccomp_newer_calls.h"
 
 #include <linux/audit.h>
 #include <linux/seccomp.h>
@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstddef>
 
-namespace agentvm::guest {
+namespace agentvm::oci {
 
 namespace {
 
@@ -23,9 +23,9 @@ constexpr sock_filter jump(unsigned code, std::uint32_t k, std::uint8_t yes, std
 }
 
 // 0 when the profile names none.
-std::uint32_t newest_call(std::uint32_t arch, const oci::Seccomp& seccomp) {
+std::uint32_t newest_call(std::uint32_t arch, const Seccomp& seccomp) {
   int newest = 0;
-  for (const oci::SeccompSyscall& rules : seccomp.syscalls) {
+  for (const SeccompSyscall& rules : seccomp.syscalls) {
     for (const std::string& name : rules.names) {
       newest = std::max(newest, ::seccomp_syscall_resolve_name_arch(arch, name.c_str()));
     }
@@ -52,7 +52,7 @@ void append_block(std::vector<sock_filter>& program, std::uint32_t arch, std::ui
 }  // namespace
 
 std::vector<sock_filter> refuse_newer_calls(std::span<const std::uint32_t> archs,
-                                            const oci::Seccomp& seccomp) {
+                                            const Seccomp& seccomp) {
   std::vector<sock_filter> program;
   for (const std::uint32_t arch : archs) {
     const std::uint32_t newest = newest_call(arch, seccomp);
@@ -61,4 +61,4 @@ std::vector<sock_filter> refuse_newer_calls(std::span<const std::uint32_t> archs
   return program;
 }
 
-}  // namespace agentvm::guest
+}  // namespace agentvm::oci

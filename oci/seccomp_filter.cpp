@@ -1,10 +1,9 @@
-#include "guest-agent/launch/seccomp_filter.h"
+#include "oci/seccomp_filter.h"
 
 #include <fmt/format.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,13 +13,16 @@
 #include <set>
 #include <string_view>
 
-#include "guest-agent/launch/seccomp_newer_calls.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
+#include "oci/seccomp_newer_calls.h"
 
-namespace agentvm::guest {
+namespace agentvm::oci {
 
 namespace {
+
+// seccomp_api_get(3): all that Linux 6.1 has.
+constexpr unsigned kGuestApi = 6;
 
 using Context = std::unique_ptr<void, void (*)(scmp_filter_ctx)>;
 
@@ -82,7 +84,7 @@ std::uint32_t arch_of(std::string_view word) {
 }
 
 Result<std::vector<std::uint32_t>> add_architectures(scmp_filter_ctx context,
-                                                     const oci::Seccomp& seccomp) {
+                                                     const Seccomp& seccomp) {
   std::vector<std::uint32_t> archs{::seccomp_arch_native()};
   for (const std::string& word : seccomp.architectures) {
     const std::uint32_t arch = arch_of(word);
@@ -96,7 +98,7 @@ Result<std::vector<std::uint32_t>> add_architectures(scmp_filter_ctx context,
   return archs;
 }
 
-Result<scmp_arg_cmp> comparison_of(const oci::SeccompArg& arg) {
+Result<scmp_arg_cmp> comparison_of(const SeccompArg& arg) {
   const auto* op = find_word(kOperators, arg.op);
   if (op == nullptr) return refuse(fmt::format("unknown operator '{}'", arg.op));
   if (arg.index > 5) return refuse(fmt::format("argument index {} is above 5", arg.index));
@@ -113,13 +115,13 @@ Result<void> add_rule(scmp_filter_ctx context, const std::string& name, std::uin
   return {};
 }
 
-Result<void> add_rules(scmp_filter_ctx context, const oci::SeccompSyscall& rules,
+Result<void> add_rules(scmp_filter_ctx context, const SeccompSyscall& rules,
                        std::uint32_t default_action) {
   const std::uint32_t action = TRY(action_of(rules.action, rules.errno_ret));
   if (action == default_action) return {};
   std::vector<scmp_arg_cmp> args;
   std::set<std::uint32_t> indexes;
-  for (const oci::SeccompArg& arg : rules.args) {
+  for (const SeccompArg& arg : rules.args) {
     const scmp_arg_cmp comparison = TRY(comparison_of(arg));
     args.push_back(comparison);
     indexes.insert(arg.index);
@@ -148,7 +150,7 @@ Result<std::vector<sock_filter>> exported(scmp_filter_ctx context) {
   return program;
 }
 
-Result<unsigned> flags_of(const oci::Seccomp& seccomp) {
+Result<unsigned> flags_of(const Seccomp& seccomp) {
   unsigned flags = 0;
   for (const std::string& word : seccomp.flags) {
     const unsigned* flag = find_word(kFlags, word);
@@ -165,10 +167,12 @@ bool is_error(std::uint32_t action) {
 
 }  // namespace
 
-Result<SeccompFilter> compile_seccomp(const oci::Seccomp& seccomp) {
+Result<SeccompFilter> compile_seccomp(const Seccomp& seccomp) {
   if (!seccomp.listener_path.empty()) {
     return refuse("listenerPath is not supported: nothing outside the VM can serve it");
   }
+  // What the library may use: not what this kernel has, but the guest's.
+  (void)::seccomp_api_set(kGuestApi);
   SeccompFilter filter;
   filter.flags = TRY(flags_of(seccomp));
   const std::uint32_t standard =
@@ -178,7 +182,7 @@ Result<SeccompFilter> compile_seccomp(const oci::Seccomp& seccomp) {
   const auto archs = TRY(add_architectures(context.get(), seccomp));
   // A binary tree by call number instead of a list: every system call passes through it.
   (void)::seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
-  for (const oci::SeccompSyscall& rules : seccomp.syscalls) {
+  for (const SeccompSyscall& rules : seccomp.syscalls) {
     TRY(add_rules(context.get(), rules, standard));
   }
   filter.program = TRY(exported(context.get()));
@@ -192,14 +196,4 @@ Result<SeccompFilter> compile_seccomp(const oci::Seccomp& seccomp) {
   return filter;
 }
 
-Result<void> load_seccomp(const SeccompFilter& filter) {
-  sock_fprog program{};
-  program.len = static_cast<unsigned short>(filter.program.size());
-  program.filter = const_cast<sock_filter*>(filter.program.data());
-  if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, filter.flags, &program) != 0) {
-    return fail_errno(errno, "load the seccomp filter");
-  }
-  return {};
-}
-
-}  // namespace agentvm::guest
+}  // namespace agentvm::oci
