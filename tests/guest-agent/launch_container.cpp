@@ -171,9 +171,9 @@ void LaunchContainer::use_user_namespace(std::uint32_t first) {
   spec.linux_->uid_mappings = {{0, first, 65536}};
   spec.linux_->gid_mappings = {{0, first, 65536}};
   for (const auto& entry : fs::recursive_directory_iterator(root_)) {
-    ::lchown(entry.path().c_str(), first, first);
+    EXPECT_EQ(::lchown(entry.path().c_str(), first, first), 0) << entry.path();
   }
-  ::chown(root_.c_str(), first, first);
+  EXPECT_EQ(::chown(root_.c_str(), first, first), 0);
 }
 
 std::shared_ptr<const oci::SeccompFilter> LaunchContainer::seccomp() const {
