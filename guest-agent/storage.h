@@ -1,5 +1,6 @@
 // The guest's own mounts that containers are built from (agent.proto, Storage): a virtiofs share, a
-// tmpfs, a disk, a directory of one of these. Each is mounted once, however many containers use it, and unmounted with the last.
+// tmpfs, a disk, a directory of one of these. Each is mounted once, however many containers use it,
+// and unmounted with the last.
 #pragma once
 
 #include <chrono>

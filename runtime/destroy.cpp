@@ -13,7 +13,6 @@ namespace agentvm::runtime {
 namespace {
 
 constexpr std::chrono::milliseconds kDeathDeadline{10000};
-constexpr std::chrono::milliseconds kLockDeadline{30000};
 
 // Ends one of our own processes; its children end with it (PDEATHSIG).
 Result<void> kill_and_wait(const ProcessRef& process) {
@@ -58,7 +57,7 @@ Result<void> destroy(StateDir& dir, const ContainerRecord& record) {
   keep_first(outcome, cgroup.remove(kDeathDeadline));
   if (!record.pool_place.empty()) keep_first(outcome, destroy_place(record.pool_place));
   if (!outcome) return outcome;  // the record is what a second attempt goes by
-  auto lock = TRY(dir.lock(kLockDeadline));
+  auto lock = TRY(dir.lock(kVerbLockDeadline));
   return dir.remove(lock);
 }
 

@@ -7,9 +7,11 @@
 #include <cerrno>
 #include <csignal>
 
+#include "oci/base/log.h"
 #include "oci/base/signals.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
+#include "runtime/process_title.h"
 
 namespace agentvm::runtime {
 
@@ -47,6 +49,13 @@ void detach_stdio() {
   if (null < 0) return;
   for (int fd = 0; fd <= 2; ++fd) (void)::dup2(null, fd);
   if (null > 2) ::close(null);
+}
+
+void live_on_unseen(std::string_view title) {
+  detach_stdio();
+  log::set_sink({});
+  (void)!::chdir("/");
+  set_process_title(title);
 }
 
 }  // namespace agentvm::runtime

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <functional>
+#include <string_view>
 
 #include "oci/base/error.h"
 
@@ -18,5 +19,9 @@ namespace agentvm::runtime {
 // For `life`, once it has what it needs of fds 0, 1 and 2: they become /dev/null, so that nobody
 // waits for the end of a pipe that we do not use.
 void detach_stdio();
+
+// For one that works on after the caller's end and stands in for nothing: without standard streams,
+// log and working directory, and shown by ps(1) as `title`.
+void live_on_unseen(std::string_view title);
 
 }  // namespace agentvm::runtime

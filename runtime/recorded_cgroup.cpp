@@ -4,14 +4,8 @@
 
 namespace agentvm::runtime {
 
-namespace {
-
-constexpr std::chrono::milliseconds kLockDeadline{30000};
-
-}  // namespace
-
 Result<void> store(const StateDir& dir, const ContainerRecord& record) {
-  auto lock = TRY(dir.lock(kLockDeadline));
+  auto lock = TRY(dir.lock(kVerbLockDeadline));
   return dir.store(record, lock);
 }
 

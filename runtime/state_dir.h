@@ -21,6 +21,9 @@ inline constexpr const char* kLockFile = "lock";
 // As runc: 1 to 1024 of [A-Za-z0-9_+.-]; and no dot first. invalid_argument otherwise.
 [[nodiscard]] Result<void> check_container_id(std::string_view id);
 
+// How long a command waits for another one to finish with the same container.
+inline constexpr std::chrono::milliseconds kVerbLockDeadline{30000};
+
 // An exclusive lock on one container; ends with the object or the process. A child that inherited
 // the descriptor does not prolong it.
 class StateLock {

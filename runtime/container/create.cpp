@@ -287,9 +287,7 @@ Result<CreatedContainer> create_container(const Engine& engine, const CreateRequ
   plan.dir = &dir;
   timings.mark("bundle read, VM planned");
   Result<void> up = attach_terminal(plan, request);
-  for (const char* name : {kSharedDirectory, kVsockDirectory, kMemoryDirectory}) {
-    if (up && ::mkdirat(dir.fd(), name, 0700) != 0) up = fail_errno(errno, "make the state");
-  }
+  if (up) up = make_guest_directories(dir.fd());
   if (up) up = bring_up(engine, plan, dir, record, timings);
   if (!up) {
     Error error = std::move(up).error().wrap("agentvm create failed");

@@ -17,9 +17,6 @@ struct Engine {
   bool systemd_cgroup = false;
 };
 
-// How long a verb waits for another one to finish with the same container.
-inline constexpr std::chrono::milliseconds kVerbLockDeadline{30000};
-
 // A container by name, with its record as of now.
 struct OpenContainer {
   StateDir dir;

@@ -166,9 +166,8 @@ Result<pid_t> exec_detached(const Engine& engine, const ExecRequest& request) {
   }));
   ends.second.reset();
   Channel channel(std::move(ends.first));
-  const auto answer = TRY(channel.receive(4 * engine.config.vm.request_timeout));
-  if (!answer) return fail(ErrorKind::unavailable, "the stand-in of the exec died");
-  if (answer->type == MessageType::failed) return std::unexpected(answer->error);
+  TRY(channel.expect(MessageType::created, 4 * engine.config.vm.request_timeout,
+                     "the stand-in of the exec"));
   return pid;
 }
 

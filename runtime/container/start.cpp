@@ -3,9 +3,9 @@
 #include "oci/base/log.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
+#include "runtime/channel.h"
 #include "runtime/container/state_document.h"
 #include "runtime/hooks.h"
-#include "runtime/channel.h"
 
 namespace agentvm::runtime {
 
@@ -14,9 +14,7 @@ namespace {
 Result<void> ask_monitor(const StateDir& dir, std::chrono::milliseconds timeout) {
   Channel channel(TRY(sys::connect_unix_at(dir.fd(), kControlSocket), "reach the monitor"));
   TRY(channel.send({MessageType::start, "", {}}));
-  const auto answer = TRY(channel.receive(timeout));
-  if (!answer) return fail(ErrorKind::unavailable, "the container's monitor died");
-  if (answer->type == MessageType::failed) return std::unexpected(answer->error);
+  TRY(channel.expect(MessageType::done, timeout, "the container's monitor"));
   return {};
 }
 

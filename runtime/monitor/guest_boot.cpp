@@ -20,9 +20,9 @@ Task<void> configure(MonitorPlan& plan, rpc::AgentClient& agent) {
 
 Task<Guest> take_waiting_guest(MonitorPlan& plan) {
   Guest guest;
-  auto machine = co_await take_over(std::move(plan.claimed->socket),
-                                    plan.dir->path() + "/" + kSharedDirectory,
-                                    plan.config.vm.request_timeout);
+  auto machine =
+      co_await take_over(std::move(plan.claimed->socket), plan.dir->path() + "/" + kSharedDirectory,
+                         plan.config.vm.request_timeout);
   guest.machine = CO_TRY(std::move(machine), "take over a VM of the pool");
   plan.timings.mark("VM taken over, its share attached");
   GuestLink link{plan.dir->fd(), plan.config.vm.request_timeout};

@@ -28,8 +28,7 @@ constexpr milliseconds kLockPatience{1000};
 bool same_file_system(int one, int other) {
   struct stat first{};
   struct stat second{};
-  return ::fstat(one, &first) == 0 && ::fstat(other, &second) == 0 &&
-         first.st_dev == second.st_dev;
+  return ::fstat(one, &first) == 0 && ::fstat(other, &second) == 0 && first.st_dev == second.st_dev;
 }
 
 // Two creates may want the same one: the first that has the lock gets it.
@@ -71,7 +70,7 @@ Result<std::optional<ClaimedVm>> find_and_claim(const Config& config,
 
 // "part\nstatus\nconsole", as the holder sends it.
 struct End {
-  vmm::MachineEnd end{"the process that holds the VM", SIGKILL};
+  vmm::MachineEnd end{std::string(kHolder), SIGKILL};
   std::string console;
 };
 
@@ -150,15 +149,13 @@ std::optional<ClaimedVm> claim_vm(const Config& config, const vmm::MachineConfig
 
 Task<std::unique_ptr<vmm::LiveMachine>> take_over(UniqueFd socket, const std::string& shared_dir,
                                                   milliseconds timeout) {
-  const UniqueFd tree(
-      ::open_tree(AT_FDCWD, shared_dir.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+  const UniqueFd tree(::open_tree(AT_FDCWD, shared_dir.c_str(),
+                                  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
   if (!tree) co_return fail_errno(errno, "clone the shared directory");
   const int fd = tree.get();
   CO_TRY(sys::send_fds(socket.get(), "share", std::span(&fd, 1)), "hand over the share");
   Channel channel(std::move(socket));
-  const auto answer = CO_TRY(channel.receive(timeout), "take over the VM");
-  if (!answer) co_return fail(ErrorKind::unavailable, "the process that holds the VM has ended");
-  if (answer->type != MessageType::done) co_return std::unexpected(answer->error);
+  CO_TRY(channel.expect(MessageType::done, timeout, kHolder));
   co_return std::make_unique<ClaimedMachine>(co_await asio::this_coro::executor,
                                              std::move(channel));
 }

@@ -18,7 +18,6 @@
 #include "runtime/machine_config.h"
 #include "runtime/orphan.h"
 #include "runtime/pool/holder.h"
-#include "runtime/process_title.h"
 #include "runtime/recorded_cgroup.h"
 #include "runtime/templates/choice.h"
 
@@ -79,7 +78,6 @@ Result<Channel> start_holder(const HolderOrder& order, ContainerRecord& record, 
 // stored.
 Result<void> bring_up(const Config& config, const vmm::MachineConfig& machine,
                       const vmm::OpenTemplate& saved, PoolPlace& place, UniqueFd& filling) {
-  constexpr std::string_view kHolder = "the process that holds the VM";
   auto& [dir, record] = place;
   record.vm = {machine.vcpus, machine.memory_mib, std::string(name_of(machine.accelerator)),
                machine.kernel};
@@ -167,19 +165,12 @@ Result<bool> lacks_vms(const Config& config, const vmm::MachineConfig& machine) 
 }
 
 [[noreturn]] void be_the_filler(const Config& config) {
-  detach_stdio();
-  log::set_sink({});
+  live_on_unseen("agentvm: fills the pool");
   // What the creator has open is not ours to keep open: pipes, locks, terminals.
   (void)::close_range(STDERR_FILENO + 1, UINT_MAX, 0);
-  (void)!::chdir("/");
-  set_process_title("agentvm: fills the pool");
   const auto filled = fill_pool(config, std::chrono::milliseconds(0), [](const PoolStep&) {});
   ::_exit(filled ? 0 : 1);
 }
-
-}  // namespace
-
-namespace {
 
 Result<void> fill_locked(const Config& config, const StateRoot& pool, UniqueFd& filling,
                          const std::function<void(const PoolStep&)>& made) {

@@ -9,13 +9,11 @@
 
 #include <cerrno>
 
-#include "oci/base/log.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "runtime/mount_namespace.h"
 #include "runtime/orphan.h"
 #include "runtime/pool/practice.h"
-#include "runtime/process_title.h"
 #include "runtime/session/guest_link.h"
 #include "runtime/session/guest_start.h"
 #include "vmm/guest_memory.h"
@@ -45,10 +43,7 @@ Result<void> make_share(const std::string& path) {
 }
 
 Result<void> prepare(const HolderOrder& order) {
-  for (const char* name : {kSharedDirectory, kVsockDirectory, kMemoryDirectory}) {
-    if (::mkdirat(order.place.dir.fd(), name, 0700) != 0)
-      return fail_errno(errno, "make the state");
-  }
+  TRY(make_guest_directories(order.place.dir.fd()));
   if (::unshare(CLONE_NEWNET) != 0) return fail_errno(errno, "make a network namespace");
   TRY(enter_own_mounts());
   const std::string path = order.place.dir.path();
@@ -170,10 +165,7 @@ asio::awaitable<void> Holder::hold(asio::io_context& io) {
 }  // namespace
 
 void hold_vm(const HolderOrder& order, Channel maker) {
-  detach_stdio();
-  log::set_sink({});
-  (void)!::chdir("/");
-  set_process_title(fmt::format("agentvm: holds VM {} of the pool", order.place.dir.id()));
+  live_on_unseen(fmt::format("agentvm: holds VM {} of the pool", order.place.dir.id()));
   if (auto prepared = prepare(order); !prepared) {
     (void)maker.send({MessageType::failed, "", std::move(prepared).error()});
     ::_exit(1);

@@ -3,6 +3,8 @@
 // closed its connection, the VM goes.
 #pragma once
 
+#include <string_view>
+
 #include "runtime/channel.h"
 #include "runtime/config.h"
 #include "runtime/pool/place.h"
@@ -14,6 +16,9 @@ namespace agentvm::runtime {
 // In the VM's place while it waits. A client sends one message with the mount that is to be shared,
 // which is answered with done or failed, and may then send stop.
 inline constexpr const char* kHolderSocket = "holder.sock";
+
+// What messages call it.
+inline constexpr std::string_view kHolder = "the process that holds the VM";
 
 // The directory of the VM's share on which a claimant's mount is put.
 inline constexpr const char* kPoolShare = "container";

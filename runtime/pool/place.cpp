@@ -76,7 +76,7 @@ bool has_key(const ContainerRecord& record, const vmm::TemplateKey& key) {
 }
 
 bool waits(const ContainerRecord& record) {
-  return record.status == Status::created && is_alive(record.monitor);
+  return effective_status(record) == Status::created;
 }
 
 }  // namespace agentvm::runtime

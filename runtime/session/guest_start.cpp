@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -101,6 +102,13 @@ void mark_machine(Timings& timings, std::uint64_t begin_ns, const vmm::BootTimin
 }
 
 }  // namespace
+
+Result<void> make_guest_directories(int directory) {
+  for (const char* name : {kSharedDirectory, kVsockDirectory, kMemoryDirectory}) {
+    if (::mkdirat(directory, name, 0700) != 0) return fail_errno(errno, "make the state");
+  }
+  return {};
+}
 
 Task<Guest> start_guest(GuestOrder order, std::optional<vmm::MachineEnd>& lost) {
   const std::string dial_in = fmt::format("{}_{}", kVsockSocket, rpc::kAgentPort);

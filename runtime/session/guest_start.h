@@ -1,5 +1,5 @@
-// From a machine's description to an agent that answers: the machine is started, the agent dials in,
-// the guest gets its clock, entropy and names.
+// From a machine's description to an agent that answers: the machine is started, the agent dials
+// in, the guest gets its clock, entropy and names.
 #pragma once
 
 #include <memory>
@@ -25,11 +25,14 @@ struct Guest {
 inline constexpr const char* kSharedDirectory = "shared";
 inline constexpr const char* kMemoryDirectory = "memory";
 
+// Makes the three in the empty directory.
+[[nodiscard]] Result<void> make_guest_directories(int directory);
+
 struct GuestOrder {
-  const vmm::MachineConfig& machine;           // as plan_machine() made it
-  std::string directory;                       // absolute, as the caller's mount namespace has it
-  const vmm::OpenTemplate* saved = nullptr;    // what is restored; nothing: the guest boots
-  Timings& timings;                            // its steps are marked here
+  const vmm::MachineConfig& machine;         // as plan_machine() made it
+  std::string directory;                     // absolute, as the caller's mount namespace has it
+  const vmm::OpenTemplate* saved = nullptr;  // what is restored; nothing: the guest boots
+  Timings& timings;                          // its steps are marked here
 };
 
 // Bounded by the machine's boot_timeout. On failure nothing of the machine is left running, and the
@@ -42,7 +45,6 @@ struct GuestOrder {
                                          const std::string& hostname, Timings& timings);
 
 // "the VM ended: qemu was killed by signal 9", with the console's last lines.
-[[nodiscard]] std::string describe_end(const vmm::LiveMachine& machine,
-                                       const vmm::MachineEnd& end);
+[[nodiscard]] std::string describe_end(const vmm::LiveMachine& machine, const vmm::MachineEnd& end);
 
 }  // namespace agentvm::runtime

@@ -14,7 +14,6 @@
 #include "rpc/guest_contract.h"
 #include "runtime/mount_namespace.h"
 #include "runtime/orphan.h"
-#include "runtime/process_title.h"
 #include "vmm/guest_memory.h"
 #include "vmm/slots.h"
 #include "vmm/template/builder.h"
@@ -80,10 +79,7 @@ Result<vmm::TemplateManifest> build_into(vmm::MachineConfig machine,
 
 [[noreturn]] void be_the_builder(const Config& config, vmm::MachineConfig machine,
                                  const vmm::TemplateStore& store, vmm::TemplateDraft draft) {
-  detach_stdio();
-  log::set_sink({});
-  (void)!::chdir("/");
-  set_process_title(fmt::format("agentvm: builds template {}", draft.name));
+  live_on_unseen(fmt::format("agentvm: builds template {}", draft.name));
   constexpr int kLeast = 19;
   (void)::setpriority(PRIO_PROCESS, 0, kLeast);
   const auto built = build_template(config, std::move(machine), store, std::move(draft));

@@ -65,13 +65,8 @@ class NewerQemu : public Agentvm {
     configure("qemu = \"" + qemu + "\"",
               "automatic = false\ndirectory = \"" + scratch() + "/templates\"\n", "", 1);
   }
-  Outcome run_timed() const {
-    const Bundle bundle(Bundle::shell("echo out; exit 3"));
-    bundle.store();
-    return agentvm({"run", "--timings", "--bundle", bundle.path(), "web"});
-  }
   void expect_run(const std::string& step) const {
-    const Outcome outcome = run_timed();
+    const Outcome outcome = run_timed(Bundle(Bundle::shell("echo out; exit 3")));
     EXPECT_EQ(outcome.status, 3) << outcome.err;
     EXPECT_EQ(outcome.out, "out\n");
     EXPECT_THAT(outcome.err, HasSubstr(step));
@@ -82,10 +77,10 @@ TEST_F(NewerQemu, BootsRestoresAndWaits) {
   expect_run("QEMU answers");
   const Outcome made = agentvm({"template", "create"});
   EXPECT_EQ(made.status, 0) << made.err;
-  expect_run("template's state loaded");
+  expect_run(kRestored);
   const Outcome filled = agentvm({"pool", "fill"});
   EXPECT_EQ(filled.status, 0) << filled.err;
-  expect_run("a VM of the pool claimed");
+  expect_run(kClaimed);
 }
 
 }  // namespace

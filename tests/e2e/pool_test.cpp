@@ -19,9 +19,6 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::SizeIs;
 
-constexpr const char* kClaimed = "a VM of the pool claimed";
-constexpr const char* kRestored = "template's state loaded";
-
 class Pool : public Agentvm {
  protected:
   void SetUp() override {
@@ -60,11 +57,6 @@ class Pool : public Agentvm {
       }
     }
     return found;
-  }
-
-  Outcome run_timed(const Bundle& bundle, const std::string& id = "web") const {
-    bundle.store();
-    return agentvm({"run", "--timings", "--bundle", bundle.path(), id});
   }
 };
 

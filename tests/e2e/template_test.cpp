@@ -21,8 +21,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-constexpr const char* kRestored = "template's state loaded";
-
 class Templates : public Agentvm {
  protected:
   void SetUp() override {
@@ -47,11 +45,6 @@ class Templates : public Agentvm {
     EXPECT_EQ(run_command({"cp", "--archive", "--sparse=always", shared_store(), store()}).status,
               0);
     return make_template();
-  }
-
-  Outcome run_timed(const Bundle& bundle, const std::string& id = "web") const {
-    bundle.store();
-    return agentvm({"run", "--timings", "--bundle", bundle.path(), id});
   }
 
   // That a container runs though its VM has to boot, and that it is said why.

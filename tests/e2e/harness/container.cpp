@@ -125,6 +125,11 @@ Outcome Agentvm::run(const Bundle& bundle, const CommandOptions& options) const 
   return agentvm({"run", "--bundle", bundle.path(), "web"}, options);
 }
 
+Outcome Agentvm::run_timed(const Bundle& bundle, const std::string& id) const {
+  bundle.store();
+  return agentvm({"run", "--timings", "--bundle", bundle.path(), id});
+}
+
 void Agentvm::create(const std::string& id, const Bundle& bundle) const {
   bundle.store();
   const Outcome created = agentvm({"create", "--bundle", bundle.path(), id});

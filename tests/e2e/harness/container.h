@@ -15,6 +15,10 @@
 
 namespace agentvm::e2e {
 
+// Steps of `run --timings` that only a VM takes that was restored; that waited in the pool.
+inline constexpr const char* kRestored = "template's state loaded";
+inline constexpr const char* kClaimed = "a VM of the pool claimed";
+
 class Agentvm : public testing::Test {
  protected:
   void SetUp() override;
@@ -27,6 +31,8 @@ class Agentvm : public testing::Test {
                   const CommandOptions& options = {}) const;
   // `agentvm run` of a bundle, which is stored first.
   Outcome run(const Bundle& bundle, const CommandOptions& options = {}) const;
+  // The same with --timings, whose steps are on its standard error.
+  Outcome run_timed(const Bundle& bundle, const std::string& id = "web") const;
   // create (and start) under the name `id`; the test fails when they do.
   void create(const std::string& id, const Bundle& bundle) const;
   void start(const std::string& id) const;
