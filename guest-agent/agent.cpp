@@ -77,7 +77,8 @@ Agent::Agent(const asio::any_io_executor& executor, Reaper& reaper, StreamTable&
     : executor_(executor),
       reaper_(reaper),
       setup_(std::move(setup)),
-      containers_(executor, reaper, streams, setup_.cgroups) {}
+      containers_(executor, reaper, streams, setup_.cgroups),
+      network_(executor, streams) {}
 
 Result<void> Agent::check_configured() const {
   switch (phase_) {
@@ -113,6 +114,17 @@ Task<agent::v1::ConfigureResponse> Agent::configure(CallContext& /*call*/,
   response.set_serving_ms(setup_.serving_ms);
   moments_.tell(*response.mutable_moments());
   co_return response;
+}
+
+// Legal any number of times. A failure leaves a part of it done.
+Task<agent::v1::SetNetworkResponse> Agent::set_network(CallContext& /*call*/,
+                                                       agent::v1::SetNetworkRequest request) {
+  CO_TRY(check_configured());
+  if (!setup_.owns_network) {
+    co_return fail(ErrorKind::failed_precondition, "the network is not this agent's own");
+  }
+  CO_TRY(network_.set(request));
+  co_return agent::v1::SetNetworkResponse();
 }
 
 // Legal for an id that is not in use. A failure leaves nothing of the container.

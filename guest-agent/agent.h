@@ -7,6 +7,7 @@
 
 #include "guest-agent/containers.h"
 #include "guest-agent/moments.h"
+#include "guest-agent/network/network.h"
 #include "guest-agent/reaper.h"
 #include "guest-agent/stream_table.h"
 #include "rpc/agent_service.h"
@@ -17,6 +18,8 @@ struct AgentSetup {
   CgroupTree cgroups;
   // What Configure does to the guest itself: clock, entropy, names, modules.
   std::function<Result<void>(const agent::v1::ConfigureRequest&)> configure_guest;
+  // Whether SetNetwork may change the network that this process is in.
+  bool owns_network = false;
   // The end: all processes are dead and all files on their disks.
   std::function<void()> power_off;
   // Milliseconds of guest uptime.
@@ -49,6 +52,7 @@ class Agent final : public rpc::AgentService {
   Reaper& reaper_;
   AgentSetup setup_;
   Containers containers_;
+  Network network_;
   Moments moments_;
   enum class Phase : std::uint8_t { fresh, configured, unusable, ending } phase_ = Phase::fresh;
 };

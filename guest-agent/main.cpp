@@ -96,6 +96,7 @@ asio::awaitable<void> serve_monitor(Parts& parts) {
   if (!listeners) die(listeners.error().text());
   setup.cgroups = *std::move(cgroups);
   setup.configure_guest = configure_guest;
+  setup.owns_network = true;
   setup.power_off = power_off;
   setup.serving_ms = uptime_ms();
 

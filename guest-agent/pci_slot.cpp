@@ -62,25 +62,56 @@ Result<PciSlot> PciSlot::open(unsigned number) {
   return PciSlot(std::move(port), std::move(bus));
 }
 
-Result<void> PciSlot::power_on() const {
+Result<void> PciSlot::set_power(unsigned bits) const {
   const auto config = TRY(sys::open_at(port_.get(), "config", O_RDWR));
   const unsigned control = TRY(find_express_capability(config.get())) + PCI_EXP_SLTCTL;
   auto value = TRY(read_config<std::uint16_t>(config.get(), control));
   value = static_cast<std::uint16_t>(value & ~(PCI_EXP_SLTCTL_PCC | PCI_EXP_SLTCTL_PIC));
-  value |= PCI_EXP_SLTCTL_PWR_IND_ON;
+  value = static_cast<std::uint16_t>(value | bits);
   if (::pwrite(config.get(), &value, sizeof value, control) != sizeof value) {
-    return fail_errno(errno, "turn the slot's power on");
+    return fail_errno(errno, "turn the slot's power on or off");
   }
   return {};
+}
+
+Result<void> PciSlot::power_on() const {
+  return set_power(PCI_EXP_SLTCTL_PWR_IND_ON | PCI_EXP_SLTCTL_PWR_ON);
+}
+
+Result<void> PciSlot::power_off() const {
+  return set_power(PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PWR_OFF);
 }
 
 Result<bool> PciSlot::look() const {
   const auto rescan = TRY(sys::open_at(port_.get(), bus_ + "/rescan", O_WRONLY));
   if (::write(rescan.get(), "1", 1) != 1) return fail_errno(errno, "look into the slot");
-  // The device of an Express port has number 0: "0000:01:00.0".
-  const std::string device = bus_.substr(bus_.find('/') + 1) + ":00.0";
   struct stat status{};
-  return ::fstatat(port_.get(), device.c_str(), &status, 0) == 0;
+  return ::fstatat(port_.get(), device().c_str(), &status, 0) == 0;
+}
+
+// The device of an Express port has number 0: "0000:01:00.0".
+std::string PciSlot::device() const {
+  return bus_.substr(bus_.find('/') + 1) + ":00.0";
+}
+
+Result<std::string> PciSlot::network_interface() const {
+  const auto fd = TRY(sys::open_at(port_.get(), device(), O_RDONLY | O_DIRECTORY));
+  for (const std::string& name : TRY(list_names(fd.get()))) {
+    if (!name.starts_with("virtio")) continue;
+    const auto net = sys::open_at(fd.get(), name + "/net", O_RDONLY | O_DIRECTORY);
+    if (!net) continue;
+    const auto interfaces = TRY(list_names(net->get()));
+    if (!interfaces.empty()) return interfaces.front();
+  }
+  return fail(ErrorKind::unavailable, "the device in the slot has no network interface");
+}
+
+Result<void> PciSlot::remove() const {
+  const auto remove = sys::open_at(port_.get(), device() + "/remove", O_WRONLY);
+  if (!remove && remove.error().errnum == ENOENT) return {};
+  if (!remove) return std::unexpected(remove.error());
+  if (::write(remove->get(), "1", 1) != 1) return fail_errno(errno, "remove the device");
+  return {};
 }
 
 }  // namespace agentvm::guest

@@ -17,6 +17,7 @@ inline constexpr std::size_t kListResponse = std::size_t{1} << 20;
 
 #define AGENTVM_AGENT_METHODS(X)                       \
   X(configure, Configure, kSmallResponse)              \
+  X(set_network, SetNetwork, kSmallResponse)           \
   X(create_container, CreateContainer, kSmallResponse) \
   X(start_container, StartContainer, kSmallResponse)   \
   X(exec_process, ExecProcess, kSmallResponse)         \

@@ -52,40 +52,49 @@ Result<Message> decode(const std::string& body) {
   return message;
 }
 
-// Exactly n bytes, or none at the peer's end.
-Result<std::string> read_exactly(int fd, std::size_t n) {
-  std::string bytes(n, '\0');
-  for (std::size_t at = 0; at < n;) {
-    const ssize_t got = ::recv(fd, bytes.data() + at, n - at, 0);
-    if (got < 0 && errno == EINTR) continue;
+// Exactly n bytes, or none at the peer's end. `passed`: the descriptor that came with them.
+Result<std::string> read_exactly(int fd, std::size_t n, UniqueFd& passed) {
+  std::string bytes;
+  while (bytes.size() < n) {
+    auto got = sys::receive_fds(fd, n - bytes.size(), 1);
     // A peer that died with something unread resets the connection: an end like any other.
-    if (got < 0 && errno != ECONNRESET) {
-      return fail_errno(errno, "read from the monitor's channel");
-    }
-    if (got <= 0) return std::string();
-    at += static_cast<std::size_t>(got);
+    if (!got && got.error().errnum == ECONNRESET) return std::string();
+    if (!got) return std::unexpected(std::move(got).error().wrap("the monitor's channel"));
+    if (got->bytes.empty()) return std::string();
+    bytes += got->bytes;
+    if (!got->fds.empty()) passed = std::move(got->fds.front());
   }
   return bytes;
 }
 
 Result<std::optional<Message>> read_message(int fd) {
-  const std::string prefix = TRY(read_exactly(fd, sizeof(std::uint32_t)));
+  UniqueFd passed;
+  const std::string prefix = TRY(read_exactly(fd, sizeof(std::uint32_t), passed));
   if (prefix.empty()) return std::nullopt;
   std::uint32_t length = 0;
   std::memcpy(&length, prefix.data(), sizeof length);
   if (length < kHeader || length > kHeader + kMaxText) {
     return fail(ErrorKind::internal, "the monitor's channel carries a message of a wrong length");
   }
-  const std::string body = TRY(read_exactly(fd, length));
+  const std::string body = TRY(read_exactly(fd, length, passed));
   if (body.empty()) return std::nullopt;
-  return TRY(decode(body));
+  Message message = TRY(decode(body));
+  message.fd = std::move(passed);
+  return message;
 }
 
 }  // namespace
 
 Result<void> Channel::send(const Message& message) {
-  std::string bytes = encode(message);
-  for (std::size_t at = 0; at < bytes.size();) {
+  const std::string bytes = encode(message);
+  std::size_t at = 0;
+  if (message.fd) {
+    // With the first of them, whatever the socket takes of the rest.
+    const int fd = message.fd.get();
+    TRY(sys::send_fds(socket_.get(), std::string_view(bytes).substr(0, 1), std::span(&fd, 1)));
+    at = 1;
+  }
+  while (at < bytes.size()) {
     const ssize_t n = ::send(socket_.get(), bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail_errno(errno, "write to the monitor's channel");

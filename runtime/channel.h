@@ -28,8 +28,10 @@ enum class MessageType : std::uint8_t {
   // a command → monitor's control socket, one request per connection
   start,
   // monitor → the holder of the VM that it has claimed
-  stop,   // take it down and end
-  ended,  // the holder's word: a part of the VM has; text: part, wait status, console's tail
+  plug_nic,    // text: encode_nic(), with the tap; answered
+  unplug_nic,  // text: the slot; answered
+  stop,        // take it down and end
+  ended,       // the holder's word: a part of the VM has; text: part, wait status, console's tail
   // the answer: done, or failed
   done,
 };
@@ -38,6 +40,7 @@ struct Message {
   MessageType type = MessageType::failed;
   std::string text;
   Error error;  // of `failed`
+  UniqueFd fd = {};  // what goes with it, if anything
 };
 
 // One end of such a connection.

@@ -27,6 +27,7 @@ using std::chrono::milliseconds;
 // How long the last words of dead parts may take to arrive.
 constexpr milliseconds kDrainPatience{1000};
 constexpr milliseconds kEndPatience{2000};
+constexpr milliseconds kPlugPatience{10000};
 
 // Says which parts had gone by themselves and what they printed.
 Task<Error> explain(Error error, std::shared_ptr<MachineState> state) {
@@ -83,6 +84,13 @@ class RunningMachine final : public Machine {
     for (const auto& part : state->parts) part->child.kill();
     for (const auto& part : state->parts) co_await part->ended.wait();
     co_return Result<void>{};
+  }
+
+  Task<void> plug_nic(Nic nic) override {
+    return vmm::plug_nic(*qmp_, std::move(nic), kPlugPatience);
+  }
+  Task<void> unplug_nic(unsigned slot) override {
+    return vmm::unplug_nic(*qmp_, slot, kPlugPatience);
   }
 
   [[nodiscard]] std::string console_tail() const override { return state_->tail.text(); }

@@ -15,6 +15,7 @@
 #include "oci/base/async.h"
 #include "oci/base/unique_fd.h"
 #include "vmm/accelerator.h"
+#include "vmm/nic.h"
 #include "vmm/qemu_argv.h"
 
 namespace agentvm::vmm {
@@ -81,6 +82,10 @@ class LiveMachine {
   // Ends QEMU by QMP quit, by SIGKILL when that takes longer than `patience`, then the backends;
   // with no patience all of them at once. All are gone when it returns. Idempotent.
   virtual Task<void> stop(std::chrono::milliseconds patience) = 0;
+
+  // See vmm/nic.h.
+  virtual Task<void> plug_nic(Nic nic) = 0;
+  virtual Task<void> unplug_nic(unsigned slot) = 0;
 
   // The last lines the guest's console and QEMU's stderr printed, control characters replaced,
   // at most 40 lines; what the guest writes is not to be trusted.

@@ -13,6 +13,7 @@
 #include "runtime/monitor/control_server.h"
 #include "runtime/monitor/guest_boot.h"
 #include "runtime/monitor/surroundings.h"
+#include "runtime/network/guest_network.h"
 #include "runtime/orphan.h"
 #include "runtime/pool/holder.h"
 #include "runtime/process_title.h"
@@ -45,6 +46,8 @@ class Life {
   Task<void> await_creator(MessageType expected);
   Task<void> create_container();
   Task<void> start_container();
+  // What is in the network namespace now, which engines fill at different moments before start.
+  Task<void> attach_network();
   // A VM that has lost one of its parts is no VM: the rest goes too, and with it the agent's
   // connection, which is what create() and run() wait on.
   Task<void> follow_machine();
@@ -58,6 +61,7 @@ class Life {
   std::unique_ptr<ProcessStreams> streams_;
   std::unique_ptr<SignalRelay> signals_;
   std::unique_ptr<ControlServer> control_;
+  std::unique_ptr<GuestNetwork> network_;
   bool created_ = false;
   bool ending_ = false;  // init has exited, or never came to be: the VM may go
   std::string lost_;     // the VM went before
@@ -127,9 +131,20 @@ Task<void> Life::create() {
   co_return Result<void>{};
 }
 
+Task<void> Life::attach_network() {
+  const GuestLink link{plan_.dir->fd(), plan_.config.vm.request_timeout};
+  network_ = std::make_unique<GuestNetwork>(*guest_.machine, guest_.agent, link);
+  auto attached = co_await network_->attach();
+  CO_TRY(std::move(attached));
+  asio::co_spawn(co_await asio::this_coro::executor, network_->follow(), asio::detached);
+  co_return Result<void>{};
+}
+
 Task<void> Life::start_container() {
   auto record = CO_TRY(plan_.dir->load());
   CO_TRY(allow(effective_status(record), oci::Event::start, record.id));
+  auto attached = co_await attach_network();
+  CO_TRY(std::move(attached));
   agent::v1::StartContainerRequest request;
   request.set_id(record.id);
   request.set_state_json(state_document(record));
@@ -174,6 +189,7 @@ asio::awaitable<InitExit> Life::run() {
     log::error("container '{}': its VM does not answer: {}", plan_.dir->id(), exit.error().text());
   }
   record_exit(how);
+  if (network_) network_->part();
   (void)co_await guest_.machine->stop(std::chrono::milliseconds(0));
   co_return how;
 }

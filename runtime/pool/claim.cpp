@@ -109,6 +109,15 @@ class ClaimedMachine final : public vmm::LiveMachine {
     co_return Result<void>{};
   }
 
+  Task<void> plug_nic(vmm::Nic nic) override {
+    Message question{MessageType::plug_nic, encode_nic(nic), {}, std::move(nic.tap)};
+    return ask(std::move(question));
+  }
+  Task<void> unplug_nic(unsigned slot) override {
+    Message question{MessageType::unplug_nic, fmt::format("{}", slot), {}};
+    return ask(std::move(question));
+  }
+
   [[nodiscard]] std::string console_tail() const override { return state_->end.console; }
 
  private:
@@ -119,18 +128,51 @@ class ClaimedMachine final : public vmm::LiveMachine {
     End end;
     Event ended;
     Event gone;
+    std::shared_ptr<Event> answered;  // of the one question that is under way
+    Result<void> answer;
   };
+
+  // One at a time. The holder's deadlines are QEMU's.
+  Task<void> ask(Message message) {
+    const auto state = state_;
+    if (state->answered || state->gone.is_set()) {
+      co_return fail(ErrorKind::unavailable, fmt::format("{} cannot be asked", kHolder));
+    }
+    const auto answered = std::make_shared<Event>(co_await asio::this_coro::executor);
+    state->answered = answered;
+    state->answer = fail(ErrorKind::unavailable, fmt::format("{} died", kHolder));
+    if (auto sent = state->channel.send(message); !sent) {
+      state->answered.reset();
+      co_return sent;
+    }
+    message.fd.reset();
+    co_await answered->wait();
+    co_return state->answer;
+  }
+
+  static void take_answer(State& state, Message message) {
+    if (!state.answered) return;
+    if (message.type == MessageType::done) state.answer = {};
+    if (message.type == MessageType::failed) {
+      state.answer = std::unexpected(std::move(message.error));
+    }
+    std::exchange(state.answered, nullptr)->set();
+  }
 
   static asio::awaitable<void> listen(std::shared_ptr<State> state) {
     for (;;) {
       auto message = co_await state->channel.async_receive();
       if (!message || !*message) break;
-      if ((*message)->type != MessageType::ended) continue;
+      if ((*message)->type != MessageType::ended) {
+        take_answer(*state, *std::move(*message));
+        continue;
+      }
       state->end = parse_end((*message)->text);
       state->ended.set();
     }
     state->ended.set();
     state->gone.set();
+    take_answer(*state, {MessageType::ended, "", {}});
   }
 
   std::shared_ptr<State> state_;

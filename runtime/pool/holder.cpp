@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
@@ -51,6 +52,11 @@ Result<void> prepare(const HolderOrder& order) {
   return vmm::mount_guest_memory(path + "/" + kMemoryDirectory, order.machine.memory_mib);
 }
 
+Message answer_of(const Result<void>& outcome) {
+  if (outcome) return {MessageType::done, "", {}};
+  return {MessageType::failed, "", outcome.error()};
+}
+
 class Holder {
  public:
   Holder(const HolderOrder& order, Channel maker) : order_(order), maker_(std::move(maker)) {}
@@ -65,6 +71,8 @@ class Holder {
   asio::awaitable<void> follow_maker(asio::io_context& io);
   asio::awaitable<void> follow_machine();
   asio::awaitable<void> follow_client();
+  asio::awaitable<void> serve_client();
+  Task<void> carry_out(Message message);
   Result<void> take_share();
 
   const HolderOrder& order_;
@@ -135,12 +143,33 @@ asio::awaitable<void> Holder::follow_client() {
   (void)::unlinkat(order_.place.dir.fd(), kHolderSocket, 0);
   if (auto ready = co_await wait_readable(client_->fd()); ready) {
     auto shared = take_share();
-    (void)client_->send(shared ? Message{MessageType::done, "", {}}
-                               : Message{MessageType::failed, "", std::move(shared).error()});
-    // The next is stop, or the client's end: either way the VM goes.
-    (void)co_await client_->async_receive();
+    (void)client_->send(answer_of(shared));
+    co_await serve_client();
   }
   over_->set();
+}
+
+// Until stop, or the client's end: either way the VM goes.
+asio::awaitable<void> Holder::serve_client() {
+  for (;;) {
+    auto received = co_await client_->async_receive();
+    if (!received || !*received || (*received)->type == MessageType::stop) co_return;
+    auto done = co_await carry_out(*std::move(*received));
+    (void)client_->send(answer_of(done));
+  }
+}
+
+Task<void> Holder::carry_out(Message message) {
+  if (message.type == MessageType::unplug_nic) {
+    co_return co_await guest_.machine->unplug_nic(
+        static_cast<unsigned>(std::atoi(message.text.c_str())));
+  }
+  if (message.type != MessageType::plug_nic || !message.fd) {
+    co_return fail(ErrorKind::invalid_argument, "the VM's holder does not take this");
+  }
+  auto nic = CO_TRY(vmm::decode_nic(message.text));
+  nic.tap = std::move(message.fd);
+  co_return co_await guest_.machine->plug_nic(std::move(nic));
 }
 
 asio::awaitable<void> Holder::hold(asio::io_context& io) {

@@ -21,15 +21,6 @@ namespace agentvm::runtime {
 
 namespace {
 
-std::uint64_t make_stream_id() {
-  std::uint64_t id = 0;
-  while (id == 0) {
-    const std::string bytes = sys::random_bytes(sizeof id);
-    std::memcpy(&id, bytes.data(), sizeof id);
-  }
-  return id;
-}
-
 // Reading /dev/null in the guest is the same and costs no connection.
 bool is_dev_null(int fd) {
   struct stat status{};
@@ -44,6 +35,15 @@ Result<UniqueFd> duplicate_unless_null(int fd) {
 }
 
 }  // namespace
+
+std::uint64_t make_stream_id() {
+  std::uint64_t id = 0;
+  while (id == 0) {
+    const std::string bytes = sys::random_bytes(sizeof id);
+    std::memcpy(&id, bytes.data(), sizeof id);
+  }
+  return id;
+}
 
 Result<HostStdio> inherit_stdio() {
   HostStdio stdio;

@@ -2,6 +2,7 @@
 // agentvm gave it as standard input, output and error, or to a terminal.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,9 @@ struct HostStdio {
 
 // A duplicate of the first of fds 0, 1 and 2 that is a terminal.
 [[nodiscard]] Result<UniqueFd> inherit_terminal();
+
+// Random, never 0: for a stream that the agent is to find again.
+[[nodiscard]] std::uint64_t make_stream_id();
 
 class ProcessStreams {
  public:
