@@ -140,6 +140,12 @@ Result<Link> link_of(int index) {
   return link;
 }
 
+// Of what `changes` sets; a name is only changed when it is not that of the original.
+Result<void> change(nl_sock* socket, int index, const Link& changes, std::string_view doing) {
+  const Link original = TRY(link_of(index));
+  return done(rtnl_link_change(socket, original.get(), changes.get(), 0), doing);
+}
+
 }  // namespace
 
 void Links::Free::operator()(nl_sock* socket) const {
@@ -159,24 +165,22 @@ Result<void> Links::bring_up(const std::string& kernel_name,
   if (kernel_name != interface.name()) {
     const Link renamed = TRY(link_of(index));
     rtnl_link_set_name(renamed.get(), interface.name().c_str());
-    TRY(done(rtnl_link_change(socket_.get(), renamed.get(), renamed.get(), 0),
-             fmt::format("rename '{}' to '{}'", kernel_name, interface.name())));
+    TRY(change(socket_.get(), index, renamed,
+               fmt::format("rename '{}' to '{}'", kernel_name, interface.name())));
   }
   const std::string ipv6 = "/proc/sys/net/ipv6/conf/" + interface.name() + "/disable_ipv6";
   TRY(sys::write_file(ipv6, interface.ipv6() ? "0" : "1"));
   const Link up = TRY(link_of(index));
   rtnl_link_set_mtu(up.get(), interface.mtu());
   rtnl_link_set_flags(up.get(), IFF_UP);
-  return done(rtnl_link_change(socket_.get(), up.get(), up.get(), 0),
-              fmt::format("bring '{}' up", interface.name()));
+  return change(socket_.get(), index, up, fmt::format("bring '{}' up", interface.name()));
 }
 
 Result<void> Links::set_mtu(const agent::v1::NetworkInterface& interface) const {
   const int index = TRY(index_of(interface.name()));
-  const Link change = TRY(link_of(index));
-  rtnl_link_set_mtu(change.get(), interface.mtu());
-  return done(rtnl_link_change(socket_.get(), change.get(), change.get(), 0),
-              fmt::format("set the MTU of '{}'", interface.name()));
+  const Link resized = TRY(link_of(index));
+  rtnl_link_set_mtu(resized.get(), interface.mtu());
+  return change(socket_.get(), index, resized, fmt::format("set the MTU of '{}'", interface.name()));
 }
 
 Result<void> Links::add(const std::string& interface,

@@ -243,7 +243,11 @@ Result<void> bring_up(const Engine& engine, MonitorPlan& plan, const StateDir& d
                std::string(name_of(plan.machine.config.accelerator)), plan.machine.config.kernel};
   const auto timeout = plan.config.vm.boot_timeout + 4 * plan.config.vm.request_timeout;
   // A VM that waited runs already and is moved in while its guest works; a new one starts inside.
-  if (!plan.claimed) TRY(make_cgroup(engine, plan, dir, record));
+  if (!plan.claimed) {
+    if (auto made = make_cgroup(engine, plan, dir, record); !made) {
+      return std::unexpected(explain_by_monitor(spawned.channel, std::move(made).error()));
+    }
+  }
   TRY(spawned.channel.expect(MessageType::prepared, timeout, kMonitor));
   TRY(spawned.channel.send({MessageType::proceed, "", {}}));
   if (plan.claimed) {

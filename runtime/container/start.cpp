@@ -1,5 +1,7 @@
 #include "runtime/container/start.h"
 
+#include <poll.h>
+
 #include "oci/base/log.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
@@ -18,12 +20,24 @@ Result<void> ask_monitor(const StateDir& dir, std::chrono::milliseconds timeout)
   return {};
 }
 
+// What failed to start ends. The caller may delete it at once, which needs the stand-in's end.
+void await_end(pid_t stand_in) {
+  constexpr int kPatienceMs = 5000;
+  const auto process = sys::pidfd_open(stand_in);
+  if (!process) return;
+  pollfd entry{process->get(), POLLIN, 0};
+  (void)::poll(&entry, 1, kPatienceMs);
+}
+
 }  // namespace
 
 Result<void> start_container(const Engine& engine, const std::string& id) {
   auto [dir, record] = TRY(open_container(engine, id));
   TRY(allow(effective_status(record), oci::Event::start, id));
-  TRY(ask_monitor(dir, 4 * engine.config.vm.request_timeout));
+  if (auto started = ask_monitor(dir, 4 * engine.config.vm.request_timeout); !started) {
+    await_end(record.monitor.pid);
+    return started;
+  }
   if (!record.poststart_hooks.empty()) {
     record.status = Status::running;
     const HookContext context{state_document(record)};

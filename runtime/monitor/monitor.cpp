@@ -144,7 +144,15 @@ Task<void> Life::start_container() {
   auto record = CO_TRY(plan_.dir->load());
   CO_TRY(allow(effective_status(record), oci::Event::start, record.id));
   auto attached = co_await attach_network();
-  CO_TRY(std::move(attached));
+  if (!attached) {
+    // As a program that cannot be executed: engines delete what failed to start, and only what has
+    // ended can be deleted.
+    agent::v1::SignalProcessRequest kill;
+    kill.set_container_id(record.id);
+    kill.set_signal(SIGKILL);
+    (void)co_await guest_.agent->signal_process(kill, plan_.config.vm.request_timeout);
+    co_return attached;
+  }
   agent::v1::StartContainerRequest request;
   request.set_id(record.id);
   request.set_state_json(state_document(record));

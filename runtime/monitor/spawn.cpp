@@ -19,8 +19,19 @@ Result<SpawnedMonitor> spawn_monitor(MonitorPlan& plan) {
                         }),
                         "start the monitor");
   ends.second.reset();
-  auto process = TRY(refer_to_process(pid), "the monitor");
-  return SpawnedMonitor{process, Channel(std::move(ends.first))};
+  Channel channel(std::move(ends.first));
+  auto process = refer_to_process(pid);
+  if (!process) {
+    Error gone = std::move(process).error().wrap("the monitor");
+    return std::unexpected(explain_by_monitor(channel, std::move(gone)));
+  }
+  return SpawnedMonitor{*process, std::move(channel)};
+}
+
+Error explain_by_monitor(Channel& channel, Error error) {
+  auto said = channel.receive(std::chrono::milliseconds(0));
+  if (said && *said && (*said)->type == MessageType::failed) return std::move((*said)->error);
+  return error;
 }
 
 }  // namespace agentvm::runtime

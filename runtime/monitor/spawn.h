@@ -18,4 +18,8 @@ struct SpawnedMonitor {
 // event loop or threads at this point.
 [[nodiscard]] Result<SpawnedMonitor> spawn_monitor(MonitorPlan& plan);
 
+// Why something could not be done with the monitor: what it said itself, if it has failed, else
+// `error`.
+[[nodiscard]] Error explain_by_monitor(Channel& channel, Error error);
+
 }  // namespace agentvm::runtime

@@ -9,6 +9,8 @@
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "runtime/mount_namespace.h"
+#include "runtime/network/netlink.h"
+#include "runtime/network/scan.h"
 
 namespace agentvm::runtime {
 
@@ -29,7 +31,10 @@ Result<void> enter_network_namespace(const oci::Spec& spec) {
   if (::setns(netns.get(), CLONE_NEWNET) != 0) {
     return fail_errno(errno, fmt::format("join network namespace '{}'", path));
   }
-  return {};
+  // Looked at again at start, when it counts; here before a VM is made for nothing.
+  const auto netlink = TRY(open_netlink());
+  const auto scan = TRY(scan_network(netlink.get()));
+  return check_untaken(scan);
 }
 
 }  // namespace

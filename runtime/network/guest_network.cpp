@@ -24,11 +24,7 @@ GuestNetwork::GuestNetwork(vmm::LiveMachine& machine, std::shared_ptr<rpc::Agent
 Task<void> GuestNetwork::attach() {
   netlink_ = CO_TRY(open_netlink());
   const auto scan = CO_TRY(scan_network(netlink_.get()));
-  if (scan.taken) {
-    co_return fail(ErrorKind::failed_precondition,
-                   "its network namespace belongs to another container, and two VMs cannot share "
-                   "one: put both containers into one network instead");
-  }
+  CO_TRY(check_untaken(scan));
   if (scan.interfaces.size() > vmm::kNicSlots) {
     co_return fail(ErrorKind::failed_precondition,
                    fmt::format("it has {} network interfaces, and a VM has places for {}",

@@ -177,4 +177,11 @@ Result<NetworkScan> scan_network(nl_sock* netlink) {
   return Scan(netlink).run();
 }
 
+Result<void> check_untaken(const NetworkScan& scan) {
+  if (!scan.taken) return {};
+  return fail(ErrorKind::failed_precondition,
+              "its network namespace belongs to another container (--network container:), and two "
+              "VMs cannot share one: connect both containers to one network instead");
+}
+
 }  // namespace agentvm::runtime

@@ -30,4 +30,7 @@ struct NetworkScan {
 // the same MAC addresses. Of the calling process's namespace.
 [[nodiscard]] Result<NetworkScan> scan_network(nl_sock* netlink);
 
+// failed_precondition when a VM is joined with the calling process's namespace.
+[[nodiscard]] Result<void> check_untaken(const NetworkScan& scan);
+
 }  // namespace agentvm::runtime

@@ -1,0 +1,42 @@
+// A Docker daemon of the test's own, in a network namespace of its own, with agentvm as a runtime
+// and an image "busybox"; everything is gone with the test.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/e2e/harness/container.h"
+#include "tests/e2e/harness/network.h"
+
+namespace agentvm::e2e {
+
+class Docker : public Agentvm {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+
+  // `docker <arguments>` of this daemon.
+  Outcome docker(const std::vector<std::string>& arguments,
+                 const CommandOptions& options = {}) const;
+  // `docker run --runtime agentvm <options> busybox sh -c <script>`.
+  Outcome docker_run(const std::vector<std::string>& options, const std::string& script) const;
+  // Standard output of a command that must succeed, without the last line's end.
+  std::string docker_out(const std::vector<std::string>& arguments) const;
+  // The runtime's log of a container that runs.
+  [[nodiscard]] std::string log_of(const std::string& container) const;
+
+  void start_dockerd();
+  // With SIGTERM, or as given.
+  void stop_dockerd(int signal = SIGTERM);
+
+  std::unique_ptr<TestNetwork> network_;
+
+ private:
+  void import_image() const;
+  [[nodiscard]] std::vector<std::string> client(const std::vector<std::string>& arguments) const;
+  [[nodiscard]] std::string cgroup_parent() const;
+  std::unique_ptr<Background> dockerd_;
+};
+
+}  // namespace agentvm::e2e
