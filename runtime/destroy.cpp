@@ -7,6 +7,7 @@
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "runtime/host_cgroup.h"
+#include "runtime/network/redirect.h"
 
 namespace agentvm::runtime {
 
@@ -55,6 +56,10 @@ Result<void> destroy(StateDir& dir, const ContainerRecord& record) {
   const HostCgroup cgroup = HostCgroup::adopt(record.cgroup);
   keep_first(outcome, cgroup.kill_all(kDeathDeadline));
   keep_first(outcome, cgroup.remove(kDeathDeadline));
+  // A monitor that saw the end of its container has done it.
+  if (!record.network_namespace.empty() && !record.init_exit) {
+    release_namespace(record.network_namespace);
+  }
   if (!record.pool_place.empty()) keep_first(outcome, destroy_place(record.pool_place));
   if (!outcome) return outcome;  // the record is what a second attempt goes by
   auto lock = TRY(dir.lock(kVerbLockDeadline));

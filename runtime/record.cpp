@@ -111,6 +111,7 @@ void json_fields(auto& io, Like<ContainerRecord> auto& record) {
   io.optional("initExit", record.init_exit);
   io.required("cgroup", record.cgroup);
   io.required("vm", record.vm);
+  io.optional("networkNamespace", record.network_namespace, is_plain_path);
   io.optional("poolPlace", record.pool_place, is_plain_path);
   io.optional("execs", record.execs);
   hooks_field(io, "poststartHooks", record.poststart_hooks);

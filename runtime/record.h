@@ -69,6 +69,7 @@ struct ContainerRecord {
   std::optional<InitExit> init_exit;  // once stopped, when it is known
   CgroupRecord cgroup;                // what host_cgroup made
   VmRecord vm;
+  std::string network_namespace;  // the path that the bundle named, "" for one of our own
   std::string pool_place;  // of a VM that waited: its place (runtime/pool/), to be removed too
   std::vector<ExecRecord> execs;
   std::vector<oci::Hook> poststart_hooks;

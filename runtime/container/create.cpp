@@ -19,6 +19,7 @@
 #include "runtime/host_cgroup.h"
 #include "runtime/host_limits.h"
 #include "runtime/monitor/spawn.h"
+#include "runtime/monitor/surroundings.h"
 #include "runtime/pool/claim.h"
 #include "runtime/pool/fill.h"
 #include "runtime/recorded_cgroup.h"
@@ -93,6 +94,7 @@ Result<ContainerRecord> make_record(const Engine& engine, const CreateRequest& r
   record.owner = owner_name();
   record.config_path = engine.config_path;
   record.creator = TRY(refer_to_process(::getpid()));
+  record.network_namespace = network_namespace(bundle.spec);
   record.poststart_hooks = bundle.spec.hooks.poststart;
   record.poststop_hooks = bundle.spec.hooks.poststop;
   return record;

@@ -196,8 +196,9 @@ asio::awaitable<InitExit> Life::run() {
   } else {
     log::error("container '{}': its VM does not answer: {}", plan_.dir->id(), exit.error().text());
   }
-  record_exit(how);
+  // Before the exit is known, after which a delete may end this process.
   if (network_) network_->part();
+  record_exit(how);
   (void)co_await guest_.machine->stop(std::chrono::milliseconds(0));
   co_return how;
 }

@@ -16,13 +16,7 @@ namespace agentvm::runtime {
 
 namespace {
 
-Result<void> enter_network_namespace(const oci::Spec& spec) {
-  std::string path;
-  if (spec.linux_) {
-    for (const oci::Namespace& entry : spec.linux_->namespaces) {
-      if (entry.type == oci::NamespaceType::network) path = entry.path;
-    }
-  }
+Result<void> enter_network_namespace(const std::string& path) {
   if (path.empty()) {
     if (::unshare(CLONE_NEWNET) != 0) return fail_errno(errno, "make a network namespace");
     return {};
@@ -39,9 +33,17 @@ Result<void> enter_network_namespace(const oci::Spec& spec) {
 
 }  // namespace
 
+std::string network_namespace(const oci::Spec& spec) {
+  if (!spec.linux_) return {};
+  for (const oci::Namespace& entry : spec.linux_->namespaces) {
+    if (entry.type == oci::NamespaceType::network) return entry.path;
+  }
+  return {};
+}
+
 Result<void> enter_surroundings(const oci::Spec& spec, const SharePlan& share,
                                 const std::string& shared_dir) {
-  TRY(enter_network_namespace(spec));
+  TRY(enter_network_namespace(network_namespace(spec)));
   TRY(enter_own_mounts());
   return apply_share(share, shared_dir);
 }

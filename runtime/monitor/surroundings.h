@@ -10,7 +10,10 @@
 
 namespace agentvm::runtime {
 
-// Joins the network namespace of the spec, or makes one; makes a private mount namespace that
+// The path that the spec names; "": the container gets a network namespace of its own.
+[[nodiscard]] std::string network_namespace(const oci::Spec& spec);
+
+// Joins that namespace, or makes one; makes a private mount namespace that
 // still receives the host's later mounts; puts the shared directory together at `shared_dir`,
 // which exists. Before any child and any event loop. What it makes ends with the last process in
 // the namespaces.

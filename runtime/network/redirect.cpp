@@ -17,7 +17,10 @@
 #include <netlink/route/link.h>
 #include <netlink/route/qdisc.h>
 #include <netlink/route/tc.h>
+#include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -88,8 +91,35 @@ std::vector<Rule> rules_for_resolver() {
   };
 }
 
+// By its priority our work is known again.
+constexpr std::uint16_t kRuleForAll = 0xa6e7;
+
 Rule rule_for_all() {
-  return {100, ETH_P_ALL, {{0, 0, 0}}, Verdict::redirect};
+  return {kRuleForAll, ETH_P_ALL, {{0, 0, 0}}, Verdict::redirect};
+}
+
+bool is_joined(nl_sock* netlink, int index) {
+  const auto filters = read_cache(
+      [&](nl_cache** cache) { return rtnl_cls_alloc_cache(netlink, index, kIngress, cache); },
+      "list the filters");
+  bool ours = false;
+  if (!filters) return ours;
+  for_each<rtnl_cls>(*filters,
+                     [&](rtnl_cls* filter) { ours |= rtnl_cls_get_prio(filter) == kRuleForAll; });
+  return ours;
+}
+
+// In a process of its own, which may change its namespace.
+Result<void> release_all(const std::string& path) {
+  const auto netns = TRY(sys::open_at(AT_FDCWD, path, O_RDONLY));
+  if (::setns(netns.get(), CLONE_NEWNET) != 0) return fail_errno(errno, "join it");
+  const auto netlink = TRY(open_netlink());
+  const auto scan = TRY(scan_network(netlink.get()));
+  if (scan.taken) return {};
+  for (const SeenInterface& interface : scan.interfaces) {
+    if (is_joined(netlink.get(), interface.index)) part_interface(netlink.get(), interface.index);
+  }
+  return {};
 }
 
 Result<void> add_action(rtnl_cls* filter, Verdict verdict, int to) {
@@ -148,7 +178,7 @@ Result<void> forward(nl_sock* netlink, int from, int to, const std::vector<Rule>
   return {};
 }
 
-Result<Tap> make_tap() {
+Result<Tap> open_tap() {
   Tap tap;
   tap.fd = TRY(sys::open_at(AT_FDCWD, "/dev/net/tun", O_RDWR), "the kernel needs tun");
   ifreq request{};
@@ -186,9 +216,14 @@ Result<void> reserve_resolver_ports() {
                          fmt::format("{} {}", kResolverPorts, 0xffff));
 }
 
+Result<Tap> make_tap(nl_sock* netlink, std::uint32_t mtu) {
+  Tap tap = TRY(open_tap());
+  TRY(bring_up(netlink, tap, mtu));
+  return tap;
+}
+
 Result<Tap> join_interface(nl_sock* netlink, const SeenInterface& interface) {
-  Tap tap = TRY(make_tap());
-  TRY(bring_up(netlink, tap, interface.guest.mtu()));
+  Tap tap = TRY(make_tap(netlink, interface.guest.mtu()));
   TRY(forward(netlink, interface.index, tap.index, {rule_for_all()}));
   TRY(forward(netlink, tap.index, interface.index, {rule_for_all()}));
   return tap;
@@ -202,6 +237,16 @@ Result<void> admit_resolver(nl_sock* netlink, int interface, int tap) {
 void part_interface(nl_sock* netlink, int index) {
   const Qdisc qdisc = ingress_of(index);
   if (qdisc) (void)rtnl_qdisc_delete(netlink, qdisc.get());
+}
+
+void release_namespace(const std::string& path) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    (void)release_all(path);
+    ::_exit(0);
+  }
+  while (child > 0 && ::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
 }
 
 }  // namespace agentvm::runtime

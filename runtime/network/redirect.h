@@ -3,6 +3,8 @@
 // neighbours see. In the network namespace of the calling process.
 #pragma once
 
+#include <string>
+
 #include "oci/base/error.h"
 #include "oci/base/unique_fd.h"
 #include "runtime/network/netlink.h"
@@ -25,6 +27,9 @@ struct Tap {
   int index = 0;
 };
 
+// One that leads nowhere, up.
+[[nodiscard]] Result<Tap> make_tap(nl_sock* netlink, std::uint32_t mtu);
+
 // What an earlier VM left on the interface is replaced.
 [[nodiscard]] Result<Tap> join_interface(nl_sock* netlink, const SeenInterface& interface);
 
@@ -34,5 +39,9 @@ struct Tap {
 
 // The interface belongs to its namespace again. Fine when it is gone.
 void part_interface(nl_sock* netlink, int index);
+
+// The same for every interface of the network namespace `path`, for a VM whose monitor died before
+// it could; not when another VM is joined with it by now. Fine when there is no such namespace.
+void release_namespace(const std::string& path);
 
 }  // namespace agentvm::runtime

@@ -97,7 +97,7 @@ Task<void> Holder::restore() {
   auto guest = co_await start_guest(std::move(order), lost);
   guest_ = CO_TRY(std::move(guest));
   GuestLink link{order_.place.dir.fd(), order_.config.vm.request_timeout};
-  auto practised = co_await practise(link, order_.config);
+  auto practised = co_await practise(link, order_.config, *guest_.machine);
   CO_TRY(std::move(practised), "practise");
   listener_ = CO_TRY(sys::listen_unix_at(order_.place.dir.fd(), kHolderSocket, 0600));
   co_return Result<void>{};

@@ -11,10 +11,12 @@
 #include "oci/spec_writer.h"
 #include "rpc/guest_contract.h"
 #include "runtime/guest_spec.h"
+#include "runtime/network/redirect.h"
 #include "runtime/session/guest_process.h"
 #include "runtime/session/guest_share.h"
 #include "runtime/session/guest_start.h"
 #include "runtime/session/process_streams.h"
+#include "vmm/slots.h"
 
 namespace agentvm::runtime {
 
@@ -76,6 +78,35 @@ Task<void> run_container(const GuestLink& link, rpc::AgentClient& agent) {
   co_return Result<void>{};
 }
 
+// With a cable that leads nowhere, and addresses that are nobody's (RFC 5737, 3849).
+Task<void> use_network(const GuestLink& link, rpc::AgentClient& agent, vmm::LiveMachine& machine) {
+  agent::v1::SetNetworkRequest request;
+  auto& interface = *request.add_interfaces();
+  interface.set_slot(vmm::kFirstNicSlot);
+  interface.set_name("eth0");
+  interface.set_mac("\x02practi", 6);
+  interface.set_mtu(1500);
+  interface.set_ipv6(true);
+  auto& address = *interface.add_addresses();
+  address.set_address("\xc0\x00\x02\x02", 4);
+  address.set_prefix_length(24);
+  address.set_broadcast("\xc0\x00\x02\xff", 4);
+  auto& route = *request.add_routes();
+  route.set_interface("eth0");
+  route.set_destination(std::string(4, '\0'));
+  route.set_gateway("\xc0\x00\x02\x01", 4);
+  const auto netlink = CO_TRY(open_netlink());
+  auto tap = CO_TRY(make_tap(netlink.get(), interface.mtu()));
+  vmm::Nic nic{vmm::kFirstNicSlot, interface.mac(), interface.mtu(), std::move(tap.fd)};
+  auto plugged = co_await machine.plug_nic(std::move(nic));
+  CO_TRY(std::move(plugged));
+  auto set = co_await agent.set_network(request, link.timeout);
+  CO_TRY(std::move(set));
+  auto unset = co_await agent.set_network({}, link.timeout);
+  CO_TRY(std::move(unset));
+  co_return co_await machine.unplug_nic(vmm::kFirstNicSlot);
+}
+
 }  // namespace
 
 Result<void> make_practice(int shared_dir) {
@@ -91,13 +122,17 @@ Result<void> make_practice(int shared_dir) {
   return sys::write_all(data.get(), std::string(kDataBytes, 'x'));
 }
 
-Task<void> practise(const GuestLink& link, const Config& config) {
+Task<void> practise(const GuestLink& link, const Config& config, vmm::LiveMachine& machine) {
   auto connected = co_await connect_agent(link);
   const auto agent = CO_TRY(std::move(connected));
   Timings timings;
   auto configured = co_await configure_guest(*agent, config, "", timings);
   CO_TRY(std::move(configured));
-  co_return co_await run_container(link, *agent);
+  auto ran = co_await run_container(link, *agent);
+  CO_TRY(std::move(ran), "run a container");
+  auto used = co_await use_network(link, *agent, machine);
+  CO_TRY(std::move(used), "use a network");
+  co_return Result<void>{};
 }
 
 }  // namespace agentvm::runtime

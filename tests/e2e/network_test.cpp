@@ -175,8 +175,9 @@ TEST_F(Network, APooledVmHasItToo) {
   EXPECT_THAT(seen.err, HasSubstr(kClaimed));
 }
 
-TEST_F(Network, AMonitorThatIsKilledLeavesNoTap) {
+TEST_F(Network, AMonitorThatIsKilledLeavesNothing) {
   const TestNetwork network;
+  const std::string before = network.run_inside({"tc", "qdisc"}).out;
   const NetworkBundle bundle(network, "sleep 1000");
   create("web", bundle);
   start("web");
@@ -186,6 +187,7 @@ TEST_F(Network, AMonitorThatIsKilledLeavesNoTap) {
     return network.run_inside({"ip", "link"}).out.find("agentvm0") == std::string::npos;
   }));
   EXPECT_EQ(agentvm({"delete", "--force", "web"}).status, 0);
+  EXPECT_EQ(network.run_inside({"tc", "qdisc"}).out, before);
   // And the next one finds the interface usable.
   const Outcome again = run(NetworkBundle(network, "ping -c 1 -w 10 10.88.0.1"));
   EXPECT_EQ(again.status, 0) << again.err;
