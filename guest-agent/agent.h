@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "guest-agent/containers.h"
+#include "guest-agent/growth.h"
 #include "guest-agent/moments.h"
 #include "guest-agent/reaper.h"
 #include "guest-agent/stream_table.h"
@@ -49,6 +50,7 @@ class Agent final : public rpc::AgentService {
   Reaper& reaper_;
   AgentSetup setup_;
   Containers containers_;
+  GuestGrowth growth_;
   Moments moments_;
   enum class Phase : std::uint8_t { fresh, configured, unusable, ending } phase_ = Phase::fresh;
 };

@@ -27,6 +27,7 @@ enum class MessageType : std::uint8_t {
   hooks_done,  // the create-time hooks have succeeded
   // a command → monitor's control socket, one request per connection
   start,
+  grow,  // the VM, and from the monitor on to the holder of one; text: the size, see growth.h
   // monitor → the holder of the VM that it has claimed
   stop,   // take it down and end
   ended,  // the holder's word: a part of the VM has; text: part, wait status, console's tail

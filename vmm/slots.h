@@ -11,7 +11,8 @@ namespace agentvm::vmm {
 
 inline constexpr unsigned kVsockSlot = 0;
 inline constexpr unsigned kSharedSlot = 1;
-inline constexpr unsigned kFirstFreeSlot = 2;
+inline constexpr unsigned kFirstFreeSlot = 2;  // up to kMemorySlot
+inline constexpr unsigned kMemorySlot = 7;     // memory given to a running guest
 inline constexpr unsigned kSlots = 8;
 inline constexpr unsigned kFirstSlotDevice = 16;  // of slot 0, on the root bus
 

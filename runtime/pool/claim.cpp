@@ -13,6 +13,7 @@
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "runtime/channel.h"
+#include "runtime/growth.h"
 #include "runtime/pool/holder.h"
 #include "runtime/pool/place.h"
 #include "runtime/session/guest_link.h"
@@ -24,6 +25,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kLockPatience{1000};
+// Longer than the holder gives QEMU for it.
+constexpr milliseconds kGrowPatience{60000};
 
 bool same_file_system(int one, int other) {
   struct stat first{};
@@ -101,6 +104,21 @@ class ClaimedMachine final : public vmm::LiveMachine {
     co_return state->end.end;
   }
 
+  // The holder does it, one at a time.
+  Task<void> grow(vmm::MachineSize total) override {
+    const auto state = state_;
+    if (state->answered && !state->answered->is_set()) {
+      co_return fail(ErrorKind::failed_precondition, "the VM is growing already");
+    }
+    state->answered = std::make_shared<Event>(co_await asio::this_coro::executor);
+    const auto answered = state->answered;
+    CO_TRY(state->channel.send({MessageType::grow, write_size(total), {}}));
+    if (!co_await answered->wait_for(kGrowPatience)) {
+      co_return fail(ErrorKind::unavailable, fmt::format("{} does not answer", kHolder));
+    }
+    co_return state->grown;
+  }
+
   // The holder has reaped all parts when it closes its end.
   Task<void> stop(milliseconds /*patience*/) override {
     const auto state = state_;
@@ -119,16 +137,30 @@ class ClaimedMachine final : public vmm::LiveMachine {
     End end;
     Event ended;
     Event gone;
+    std::shared_ptr<Event> answered;  // of the last grow()
+    Result<void> grown;
   };
+
+  static void note_grown(State& state, Result<void> outcome) {
+    if (!state.answered || state.answered->is_set()) return;
+    state.grown = std::move(outcome);
+    state.answered->set();
+  }
 
   static asio::awaitable<void> listen(std::shared_ptr<State> state) {
     for (;;) {
       auto message = co_await state->channel.async_receive();
       if (!message || !*message) break;
-      if ((*message)->type != MessageType::ended) continue;
+      const MessageType type = (*message)->type;
+      if (type == MessageType::done) note_grown(*state, {});
+      if (type == MessageType::failed) {
+        note_grown(*state, std::unexpected(std::move((*message)->error)));
+      }
+      if (type != MessageType::ended) continue;
       state->end = parse_end((*message)->text);
       state->ended.set();
     }
+    note_grown(*state, fail(ErrorKind::unavailable, "the VM has ended"));
     state->ended.set();
     state->gone.set();
   }

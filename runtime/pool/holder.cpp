@@ -11,6 +11,7 @@
 
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
+#include "runtime/growth.h"
 #include "runtime/mount_namespace.h"
 #include "runtime/orphan.h"
 #include "runtime/pool/practice.h"
@@ -65,6 +66,8 @@ class Holder {
   asio::awaitable<void> follow_maker(asio::io_context& io);
   asio::awaitable<void> follow_machine();
   asio::awaitable<void> follow_client();
+  asio::awaitable<void> serve_client();
+  Task<void> grow(std::string size);
   Result<void> take_share();
 
   const HolderOrder& order_;
@@ -127,6 +130,25 @@ Result<void> Holder::take_share() {
   return {};
 }
 
+Task<void> Holder::grow(std::string size) {
+  const auto total = CO_TRY(parse_size(size));
+  auto grown = co_await guest_.machine->grow(total);
+  (void)client_->send(grown ? Message{MessageType::done, "", {}}
+                            : Message{MessageType::failed, "", std::move(grown).error()});
+  co_return Result<void>{};
+}
+
+// Up to stop, or the client's end: either way the VM goes.
+asio::awaitable<void> Holder::serve_client() {
+  const auto executor = co_await asio::this_coro::executor;
+  for (;;) {
+    auto message = co_await client_->async_receive();
+    if (!message || !*message || (*message)->type != MessageType::grow) co_return;
+    // Beside this, so that the client's end is seen meanwhile.
+    spawn<void>(executor, grow((*message)->text));
+  }
+}
+
 asio::awaitable<void> Holder::follow_client() {
   if (auto ready = co_await wait_readable(listener_.get()); !ready) co_return;
   client_ = std::make_unique<Channel>(
@@ -137,8 +159,7 @@ asio::awaitable<void> Holder::follow_client() {
     auto shared = take_share();
     (void)client_->send(shared ? Message{MessageType::done, "", {}}
                                : Message{MessageType::failed, "", std::move(shared).error()});
-    // The next is stop, or the client's end: either way the VM goes.
-    (void)co_await client_->async_receive();
+    co_await serve_client();
   }
   over_->set();
 }

@@ -14,7 +14,7 @@
 namespace agentvm::runtime {
 
 // In the VM's place while it waits. A client sends one message with the mount that is to be shared,
-// which is answered with done or failed, and may then send stop.
+// which is answered with done or failed, and may then send grow, answered likewise, and stop.
 inline constexpr const char* kHolderSocket = "holder.sock";
 
 // What messages call it.
