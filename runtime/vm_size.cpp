@@ -81,19 +81,6 @@ std::uint64_t most_memory_mib(const Config& config, const HostSize& host) {
 }
 
 // Of one that runs.
-void reserve_growth(const Config& config, const HostSize& host, VmSize& size) {
-  constexpr std::uint64_t kGib = 1024;
-  std::uint64_t most = most_memory_mib(config, host);
-  if (config.vm.max_memory_mib == 0) most = std::min(most / kGib * kGib, kMostReservedMib);
-  std::uint32_t vcpus = most_vcpus(config, host);
-  if (config.vm.max_vcpus == 0) vcpus = std::min(vcpus, kMostReservedVcpus);
-  size.max_vcpus = std::max(size.vcpus, vcpus);
-  size.max_memory_mib = size.memory_mib;
-  if (most > size.memory_mib) {
-    size.max_memory_mib += (most - size.memory_mib) / vmm::kMemoryStepMib * vmm::kMemoryStepMib;
-  }
-}
-
 Result<std::uint32_t> choose_vcpus(const oci::Spec& spec, const Config& config,
                                    const HostSize& host) {
   const std::uint32_t most = most_vcpus(config, host);
@@ -151,6 +138,19 @@ Result<std::optional<std::uint64_t>> limited_cpus(const oci::CpuResources& cpu) 
     limit = std::min(limit.value_or(in_set), in_set);
   }
   return limit;
+}
+
+void reserve_growth(const Config& config, const HostSize& host, VmSize& size) {
+  constexpr std::uint64_t kGib = 1024;
+  std::uint64_t most = most_memory_mib(config, host);
+  if (config.vm.max_memory_mib == 0) most = std::min(most / kGib * kGib, kMostReservedMib);
+  std::uint32_t vcpus = most_vcpus(config, host);
+  if (config.vm.max_vcpus == 0) vcpus = std::min(vcpus, kMostReservedVcpus);
+  size.max_vcpus = std::max(size.vcpus, vcpus);
+  size.max_memory_mib = size.memory_mib;
+  if (most > size.memory_mib) {
+    size.max_memory_mib += (most - size.memory_mib) / vmm::kMemoryStepMib * vmm::kMemoryStepMib;
+  }
 }
 
 Result<VmSize> vm_size(const oci::Spec& spec, const Config& config, const HostSize& host) {

@@ -47,6 +47,9 @@ struct HostSize {
 [[nodiscard]] Result<VmSize> vm_size(const oci::Spec& spec, const Config& config,
                                      const HostSize& host);
 
+// Sets what a VM of that size can grow to.
+void reserve_growth(const Config& config, const HostSize& host, VmSize& size);
+
 // How many vCPUs the limits let a container use at once; nothing when they set no bound.
 [[nodiscard]] Result<std::optional<std::uint64_t>> limited_cpus(const oci::CpuResources& cpu);
 
