@@ -78,7 +78,8 @@ Agent::Agent(const asio::any_io_executor& executor, Reaper& reaper, StreamTable&
       reaper_(reaper),
       setup_(std::move(setup)),
       containers_(executor, reaper, streams, setup_.cgroups),
-      network_(executor, streams) {}
+      network_(executor, streams),
+      growth_(reaper) {}
 
 Result<void> Agent::check_configured() const {
   switch (phase_) {
@@ -246,6 +247,14 @@ Task<agent::v1::UpdateContainerResponse> Agent::update_container(
   CO_TRY(check_configured());
   CO_TRY(containers_.update(request.container_id(), request.resources_json()));
   co_return agent::v1::UpdateContainerResponse();
+}
+
+// Legal always. A failure leaves in use what is.
+Task<agent::v1::GrowGuestResponse> Agent::grow_guest(CallContext& /*call*/,
+                                                     agent::v1::GrowGuestRequest request) {
+  CO_TRY(check_configured());
+  auto grown = co_await growth_.grow(request);
+  co_return grown;
 }
 
 // Legal for any container; changes nothing.

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "guest-agent/containers.h"
+#include "guest-agent/growth.h"
 #include "guest-agent/moments.h"
 #include "guest-agent/network/network.h"
 #include "guest-agent/reaper.h"
@@ -53,6 +54,7 @@ class Agent final : public rpc::AgentService {
   AgentSetup setup_;
   Containers containers_;
   Network network_;
+  GuestGrowth growth_;
   Moments moments_;
   enum class Phase : std::uint8_t { fresh, configured, unusable, ending } phase_ = Phase::fresh;
 };

@@ -28,6 +28,7 @@ inline constexpr std::size_t kListResponse = std::size_t{1} << 20;
   X(pause_container, PauseContainer, kSmallResponse)   \
   X(resume_container, ResumeContainer, kSmallResponse) \
   X(update_container, UpdateContainer, kSmallResponse) \
+  X(grow_guest, GrowGuest, kSmallResponse)             \
   X(container_stats, ContainerStats, kSmallResponse)   \
   X(delete_container, DeleteContainer, kSmallResponse) \
   X(shutdown, Shutdown, kSmallResponse)

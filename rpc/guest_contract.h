@@ -19,5 +19,6 @@ inline constexpr const char* kPracticeData = "data";
 inline constexpr unsigned kFirstSlotDevice = 16;
 inline constexpr unsigned kVsockSlot = 0;
 inline constexpr unsigned kSharedSlot = 1;  // the virtiofs share
+inline constexpr unsigned kMemorySlot = 7;  // memory given to a running guest
 
 }  // namespace agentvm::rpc

@@ -27,6 +27,7 @@ enum class MessageType : std::uint8_t {
   hooks_done,  // the create-time hooks have succeeded
   // a command → monitor's control socket, one request per connection
   start,
+  grow,  // the VM, and from the monitor on to the holder of one; text: the size, see growth.h
   // monitor → the holder of the VM that it has claimed
   plug_nic,    // text: encode_nic(), with the tap; answered
   unplug_nic,  // text: the slot; answered

@@ -35,6 +35,7 @@ struct VmConfig {
   std::uint32_t max_vcpus = 0;        // 0: as many as the host has
   std::uint32_t parallel_starts = 0;  // 0: as many as the host has CPUs
   std::uint64_t default_memory_mib = 512;
+  std::uint64_t max_memory_mib = 0;       // 0: as much as the host has
   std::uint64_t memory_overhead_mib = 0;  // of the guest's kernel and agent, on top of the limit
   std::chrono::milliseconds boot_timeout{0};
   std::chrono::milliseconds request_timeout{0};

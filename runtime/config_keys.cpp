@@ -108,7 +108,9 @@ void add_vm_files(std::vector<ConfigKey>& keys, const InstallDirs& dirs) {
 void add_vm_sizes(std::vector<ConfigKey>& keys) {
   keys.push_back({"vm", "default_vcpus", "vCPUs of a container that has no CPU limit.", number(1),
                   NUMBER(vm, default_vcpus), 1, 255});
-  keys.push_back({"vm", "max_vcpus", "vCPUs of any VM at most. 0: as many as the host has.",
+  keys.push_back({"vm", "max_vcpus",
+                  "vCPUs of any VM at most, when it starts and when `agentvm update` makes it\n"
+                  "larger. 0: as many as the host has.",
                   number(0), NUMBER(vm, max_vcpus), 0, 255});
   keys.push_back({"vm", "parallel_starts",
                   "VMs that start at the same time; others wait for their turn. 0: as many as the\n"
@@ -116,6 +118,10 @@ void add_vm_sizes(std::vector<ConfigKey>& keys) {
                   number(0), NUMBER(vm, parallel_starts), 0, 1024});
   keys.push_back({"vm", "default_memory_mib", "Memory of a container that has no memory limit.",
                   number(512), NUMBER(vm, default_memory_mib), kMinMemoryMib, kMaxMemoryMib});
+  keys.push_back({"vm", "max_memory_mib",
+                  "Memory of any VM at most, when it starts and when `agentvm update` makes it\n"
+                  "larger. 0: as much as the host has.",
+                  number(0), NUMBER(vm, max_memory_mib), 0, kMaxMemoryMib});
   keys.push_back({"vm", "memory_overhead_mib",
                   "What the guest's kernel and agent need: a container with a memory limit gets\n"
                   "a VM of its limit plus this.",

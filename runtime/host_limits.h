@@ -19,7 +19,7 @@ inline constexpr std::int64_t kPidsCeiling = 4096;
 
 struct HostLimits {
   // Bytes: all of the VM's memory plus the overhead of its processes. Set for every VM, also where
-  // the container has no limit: a VM's memory is fixed anyway.
+  // the container has no limit: a VM has its size anyway.
   std::optional<std::int64_t> memory;
   std::optional<std::int64_t> memory_and_swap;     // bytes, as cgroup v1 counts; -1: no limit
   std::optional<std::int64_t> memory_reservation;  // bytes
@@ -47,7 +47,7 @@ struct HostLimitsPlan {
                                               std::uint64_t overhead_mib);
 
 // As plan_host_limits(), for `agentvm update`: only what `resources` gives is set; memory stays as
-// it is, since the VM's size does not change (the guest enforces a new limit up to that size).
+// it is, since it follows the VM's size (container/grow.h) and the guest enforces the limit itself.
 [[nodiscard]] HostLimitsPlan plan_host_update(const oci::Resources& resources);
 
 }  // namespace agentvm::runtime

@@ -19,6 +19,7 @@ Result<PlannedMachine> plan_machine(const Config& config, const VmSize& size) {
   machine.accelerator = planned.accelerator.accelerator;
   machine.vcpus = size.vcpus;
   machine.memory_mib = size.memory_mib;
+  machine.most = {size.max_vcpus, size.max_memory_mib};
   machine.tsc_khz = cached_tsc_khz();
   machine.kvm_device = config.vm.kvm_device;
   machine.boot_timeout = config.vm.boot_timeout;

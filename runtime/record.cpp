@@ -71,6 +71,8 @@ void json_fields(auto& io, Like<VmRecord> auto& vm) {
   io.required("memoryMib", vm.memory_mib);
   io.required("accelerator", vm.accelerator);
   io.required("kernel", vm.kernel);
+  io.optional("maxVcpus", vm.max_vcpus);
+  io.optional("maxMemoryMib", vm.max_memory_mib);
 }
 
 // A hook with the specification's member names. A type of our own: what config.json may hold is

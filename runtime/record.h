@@ -47,10 +47,12 @@ struct InitExit {
 };
 
 struct VmRecord {
-  std::uint32_t vcpus = 0;
+  std::uint32_t vcpus = 0;  // what it has now, like memory_mib
   std::uint64_t memory_mib = 0;
   std::string accelerator;
   std::string kernel;
+  std::uint32_t max_vcpus = 0;  // what it can grow to
+  std::uint64_t max_memory_mib = 0;
   friend bool operator==(const VmRecord&, const VmRecord&) = default;
 };
 

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "oci/base/try.h"
+#include "vmm/machine_growth.h"
 
 namespace agentvm::runtime {
 
@@ -64,29 +65,25 @@ Result<std::uint64_t> count_cpus(const std::string& list) {
   return std::min(count, kMostCpus);
 }
 
-// What the container's limits let it use at once; nothing when they set no bound.
-Result<std::optional<std::uint64_t>> limited_cpus(const oci::CpuResources& cpu) {
-  std::optional<std::uint64_t> limit;
-  if (cpu.quota_us.value_or(0) > 0) {
-    const auto quota = static_cast<std::uint64_t>(*cpu.quota_us);
-    const std::uint64_t period = cpu.period_us.value_or(0) == 0 ? kDefaultPeriodUs : *cpu.period_us;
-    limit = quota / period + (quota % period != 0 ? 1 : 0);
-  }
-  if (!cpu.cpus.empty()) {
-    const std::uint64_t in_set = TRY(count_cpus(cpu.cpus));
-    limit = std::min(limit.value_or(in_set), in_set);
-  }
-  return limit;
-}
-
 const oci::Resources* resources_of(const oci::Spec& spec) {
   return spec.linux_ && spec.linux_->resources ? &*spec.linux_->resources : nullptr;
 }
 
+std::uint32_t most_vcpus(const Config& config, const HostSize& host) {
+  return config.vm.max_vcpus == 0 ? host.cpus : std::min(config.vm.max_vcpus, host.cpus);
+}
+
+// Of a VM when it starts.
+std::uint64_t most_memory_mib(const Config& config, const HostSize& host) {
+  if (host.memory_mib < kMinMemoryMib) return kMaxMemoryMib;
+  return config.vm.max_memory_mib == 0 ? host.memory_mib
+                                       : std::min(config.vm.max_memory_mib, host.memory_mib);
+}
+
+// Of one that runs.
 Result<std::uint32_t> choose_vcpus(const oci::Spec& spec, const Config& config,
                                    const HostSize& host) {
-  const std::uint32_t most =
-      config.vm.max_vcpus == 0 ? host.cpus : std::min(config.vm.max_vcpus, host.cpus);
+  const std::uint32_t most = most_vcpus(config, host);
   const std::uint64_t asked = TRY(annotation_number(spec, kVcpusAnnotation, most));
   if (asked != 0) return static_cast<std::uint32_t>(asked);
   std::uint64_t wanted = config.vm.default_vcpus;
@@ -129,20 +126,50 @@ Result<HostSize> host_size() {
   return size;
 }
 
+Result<std::optional<std::uint64_t>> limited_cpus(const oci::CpuResources& cpu) {
+  std::optional<std::uint64_t> limit;
+  if (cpu.quota_us.value_or(0) > 0) {
+    const auto quota = static_cast<std::uint64_t>(*cpu.quota_us);
+    const std::uint64_t period = cpu.period_us.value_or(0) == 0 ? kDefaultPeriodUs : *cpu.period_us;
+    limit = quota / period + (quota % period != 0 ? 1 : 0);
+  }
+  if (!cpu.cpus.empty()) {
+    const std::uint64_t in_set = TRY(count_cpus(cpu.cpus));
+    limit = std::min(limit.value_or(in_set), in_set);
+  }
+  return limit;
+}
+
+void reserve_growth(const Config& config, const HostSize& host, VmSize& size) {
+  constexpr std::uint64_t kGib = 1024;
+  std::uint64_t most = most_memory_mib(config, host);
+  if (config.vm.max_memory_mib == 0) most = std::min(most / kGib * kGib, kMostReservedMib);
+  std::uint32_t vcpus = most_vcpus(config, host);
+  if (config.vm.max_vcpus == 0) vcpus = std::min(vcpus, kMostReservedVcpus);
+  size.max_vcpus = std::max(size.vcpus, vcpus);
+  size.max_memory_mib = size.memory_mib;
+  if (most > size.memory_mib) {
+    size.max_memory_mib += (most - size.memory_mib) / vmm::kMemoryStepMib * vmm::kMemoryStepMib;
+  }
+}
+
 Result<VmSize> vm_size(const oci::Spec& spec, const Config& config, const HostSize& host) {
   VmSize size;
   size.vcpus = TRY(choose_vcpus(spec, config, host));
   size.memory_mib = TRY(wanted_memory_mib(spec, config));
-  if (size.memory_mib > host.memory_mib && host.memory_mib >= kMinMemoryMib) {
-    size.notes.push_back(fmt::format("the VM gets {} MiB, all that the host has, instead of {} MiB",
-                                     host.memory_mib, size.memory_mib));
-    size.memory_mib = host.memory_mib;
+  const std::uint64_t most = most_memory_mib(config, host);
+  if (size.memory_mib > most && host.memory_mib >= kMinMemoryMib) {
+    size.notes.push_back(fmt::format(
+        "the VM gets {} MiB, all that {}, instead of {} MiB", most,
+        most == host.memory_mib ? "the host has" : "vm.max_memory_mib allows", size.memory_mib));
+    size.memory_mib = most;
   }
   if (size.memory_mib > kMaxMemoryMib) {
     return fail(ErrorKind::invalid_argument,
                 fmt::format("a VM of {} MiB is more than the {} MiB that are possible",
                             size.memory_mib, kMaxMemoryMib));
   }
+  reserve_growth(config, host, size);
   return size;
 }
 

@@ -12,6 +12,7 @@
 #include "oci/base/sys.h"
 #include "oci/base/text.h"
 #include "oci/base/try.h"
+#include "vmm/machine_growth.h"
 #include "vmm/machine_parts.h"
 #include "vmm/machine_restore.h"
 #include "vmm/machine_state.h"
@@ -27,6 +28,7 @@ using std::chrono::milliseconds;
 // How long the last words of dead parts may take to arrive.
 constexpr milliseconds kDrainPatience{1000};
 constexpr milliseconds kEndPatience{2000};
+// For QEMU to answer a command about a device.
 constexpr milliseconds kPlugPatience{10000};
 
 // Says which parts had gone by themselves and what they printed.
@@ -46,8 +48,9 @@ Task<Error> explain(Error error, std::shared_ptr<MachineState> state) {
 
 class RunningMachine final : public Machine {
  public:
-  RunningMachine(std::shared_ptr<MachineState> state, std::unique_ptr<Qmp> qmp, BootTimings timings)
-      : state_(std::move(state)), qmp_(std::move(qmp)), timings_(timings) {}
+  RunningMachine(std::shared_ptr<MachineState> state, std::unique_ptr<Qmp> qmp, BootTimings timings,
+                 MachineBounds bounds)
+      : state_(std::move(state)), qmp_(std::move(qmp)), timings_(timings), bounds_(bounds) {}
 
   ~RunningMachine() override { state_->end_all(); }
 
@@ -64,6 +67,14 @@ class RunningMachine final : public Machine {
     auto stopped = co_await qmp_->stop(timeout);
     CO_TRY(std::move(stopped), "stop the guest");
     co_return co_await qmp_->save_state(fd, timeout);
+  }
+
+  Task<void> grow(MachineSize total) override {
+    CO_TRY(check_growth(bounds_, total));
+    auto memory = co_await grow_memory(bounds_, total.memory_mib, *qmp_, plugged_, kPlugPatience);
+    CO_TRY(std::move(memory));
+    if (total.vcpus <= bounds_.start.vcpus) co_return Result<void>{};
+    co_return co_await grow_vcpus(total.vcpus, *qmp_, kPlugPatience);
   }
 
   Task<void> stop(milliseconds patience) override {
@@ -106,6 +117,8 @@ class RunningMachine final : public Machine {
   std::shared_ptr<MachineState> state_;
   std::unique_ptr<Qmp> qmp_;
   BootTimings timings_;
+  MachineBounds bounds_;
+  PluggedMemory plugged_;
 };
 
 // All three forked before the first is waited for.
@@ -165,7 +178,8 @@ Task<std::unique_ptr<Machine>> boot(const MachineConfig& config, MachineWires wi
     auto restored = co_await restore_guest(config, *qmp, memory, watch, timings);
     CO_TRY(std::move(restored));
   }
-  co_return std::make_unique<RunningMachine>(std::move(state), std::move(qmp), timings);
+  const MachineBounds bounds{MachineSize{config.vcpus, config.memory_mib}, config.most};
+  co_return std::make_unique<RunningMachine>(std::move(state), std::move(qmp), timings, bounds);
 }
 
 }  // namespace

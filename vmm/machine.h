@@ -26,6 +26,13 @@ struct SavedGuest {
   int state = -1;
 };
 
+// What a guest may use.
+struct MachineSize {
+  std::uint32_t vcpus = 0;
+  std::uint64_t memory_mib = 0;
+  friend bool operator==(const MachineSize&, const MachineSize&) = default;
+};
+
 struct MachineConfig {
   MachineStart start = MachineStart::boot;
   std::string qemu;           // path of qemu-system-x86_64
@@ -37,6 +44,8 @@ struct MachineConfig {
   Accelerator accelerator = Accelerator::tcg;  // already decided: see decide_accelerator()
   std::uint32_t vcpus = 1;
   std::uint64_t memory_mib = 512;
+  // How far grow() can go; a side that is not more than the machine has cannot grow.
+  MachineSize most;
   std::uint64_t tsc_khz = 0;  // of the host; 0: leave calibration to the guest
   // What virtiofsd shows the guest under tag "shared"; a directory in the caller's mount namespace.
   std::string shared_dir;
@@ -78,6 +87,12 @@ class LiveMachine {
 
   // Ends when any part of the machine has ended, by itself or by stop().
   virtual Task<MachineEnd> wait_end() = 0;
+
+  // Gives the guest more, up to `total`, which counts what it started with: vCPUs and memory are
+  // plugged when this returns, and the guest's to find and to use. What it has more of already
+  // stays as it is, so that a call that failed half way may be repeated. failed_precondition past
+  // the machine's bounds, and with QEMU's words when it refuses.
+  virtual Task<void> grow(MachineSize total) = 0;
 
   // Ends QEMU by QMP quit, by SIGKILL when that takes longer than `patience`, then the backends;
   // with no patience all of them at once. All are gone when it returns. Idempotent.

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
@@ -124,7 +125,7 @@ Result<void> jail_qemu(const MachineConfig& config, pid_t monitor, JailSpec& spe
     spec.root->push_back(std::move(device));
   }
   spec.limits.push_back({RLIMIT_NOFILE, kFewFiles});
-  spec.limits.push_back({RLIMIT_NPROC, kQemuThreads + config.vcpus});
+  spec.limits.push_back({RLIMIT_NPROC, kQemuThreads + std::max(config.vcpus, config.most.vcpus)});
   return {};
 }
 
@@ -167,6 +168,8 @@ QemuDescription describe_qemu(const MachineConfig& config) {
   machine.accelerator = config.accelerator;
   machine.vcpus = config.vcpus;
   machine.memory_mib = config.memory_mib;
+  machine.max_vcpus = config.most.vcpus;
+  machine.max_memory_mib = config.most.memory_mib;
   machine.memory_file = seen(config.memory_file, kMemoryInJail);
   machine.kernel = seen(config.kernel, kKernelInJail);
   machine.initramfs = seen(config.initramfs, kInitramfsInJail);

@@ -44,13 +44,26 @@ std::string quoted(const std::string& path) {
   return out;
 }
 
+void append_processors(Argv& argv, const QemuDescription& description) {
+  std::string count = fmt::format("{}", description.vcpus);
+  if (description.max_vcpus > description.vcpus) {
+    count += fmt::format(",maxcpus={}", description.max_vcpus);
+  }
+  append(argv, {"-smp", count});
+}
+
 // Shared, since vhost-user backends map it.
 void append_memory(Argv& argv, const QemuDescription& description) {
   const std::string backend =
       description.memory_file.empty()
           ? "memory-backend-memfd,id=memory"
           : "memory-backend-file,id=memory,mem-path=" + quoted(description.memory_file);
-  append(argv, {"-m", fmt::format("{}M", description.memory_mib), "-object",
+  std::string size = fmt::format("{}M", description.memory_mib);
+  // No slots: they are for memory that comes by ACPI.
+  if (description.max_memory_mib > description.memory_mib) {
+    size += fmt::format(",maxmem={}M", description.max_memory_mib);
+  }
+  append(argv, {"-m", size, "-object",
                 fmt::format("{},size={}M,share=on", backend, description.memory_mib)});
 }
 
@@ -92,7 +105,7 @@ std::vector<std::string> qemu_argv(const QemuDescription& description) {
                 "q35,memory-backend=memory,dump-guest-core=off,hpet=off,i8042=off,sata=off,"
                 "smbus=off,usb=off,vmport=off"});
   append_accelerator(argv, description.accelerator);
-  append(argv, {"-smp", fmt::format("{}", description.vcpus)});
+  append_processors(argv, description);
   append_memory(argv, description);
   append_guest(argv, description);
   append(argv, {"-chardev", fmt::format("socket,id=qmp-socket,fd={}", fds.qmp), "-mon",
@@ -108,7 +121,7 @@ std::vector<std::string> qemu_argv(const QemuDescription& description) {
 std::string kernel_command_line(const CommandLineDescription& description) {
   std::string line =
       "console=ttyS0 quiet panic=-1 random.trust_cpu=on 8250.nr_uarts=1 cryptomgr.notests "
-      "pcie_ports=compat";
+      "pcie_ports=compat swiotlb=noforce";
   if (description.accelerator == Accelerator::tcg) {
     line += " no_timer_check init_on_alloc=0";
     // Calibration against an emulated timer takes long and, on a busy host, may never end.

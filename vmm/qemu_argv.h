@@ -34,6 +34,9 @@ struct QemuDescription {
   Accelerator accelerator = Accelerator::tcg;
   std::uint32_t vcpus = 1;
   std::uint64_t memory_mib = 512;
+  // What may be plugged later, up to these totals; 0: nothing.
+  std::uint32_t max_vcpus = 0;
+  std::uint64_t max_memory_mib = 0;
   // As QEMU sees it: a file of the memory's size; "": memory of QEMU's own.
   std::string memory_file;
   std::string kernel;     // as QEMU sees it; not with restore

@@ -272,6 +272,34 @@ Task<void> Qmp::device_del(std::string id, Timeout timeout) {
   return command("device_del", json.take(), -1, timeout);
 }
 
+Task<void> Qmp::memory_add(std::string id, std::uint64_t bytes, Timeout timeout) {
+  JsonWriter json;
+  json.begin_object().key("qom-type").value("memory-backend-memfd").key("id").value(id);
+  json.key("size").value(bytes).key("share").value(true).end_object();
+  return command("object-add", json.take(), -1, timeout);
+}
+
+Task<void> Qmp::object_del(std::string id, Timeout timeout) {
+  JsonWriter json;
+  json.begin_object().key("id").value(id).end_object();
+  return command("object-del", json.take(), -1, timeout);
+}
+
+Task<void> Qmp::device_set(std::string id, std::string property, std::uint64_t value,
+                           Timeout timeout) {
+  JsonWriter json;
+  json.begin_object().key("path").value("/machine/peripheral/" + id);
+  json.key("property").value(property).key("value").value(value).end_object();
+  return command("qom-set", json.take(), -1, timeout);
+}
+
+Task<std::vector<QmpCpuPlace>> Qmp::query_cpu_places(Timeout timeout) {
+  const auto connection = connection_;
+  auto answer = co_await connection->execute("query-hotpluggable-cpus", "", -1, timeout);
+  QmpReply reply = CO_TRY(std::move(answer), "query-hotpluggable-cpus");
+  co_return std::move(reply.cpu_places);
+}
+
 Task<void> Qmp::netdev_add(QmpTap tap, Timeout timeout) {
   JsonWriter json;
   json.begin_object().key("type").value("tap").key("id").value(tap.id);

@@ -58,6 +58,12 @@ class Qmp {
   // Answered before the guest has taken notice; the end of device_del is event device_deleted.
   Task<void> device_add(QmpDevice device, Timeout timeout);
   Task<void> device_del(std::string id, Timeout timeout);
+  // A backend for guest memory, in a memfd that vhost-user backends map.
+  Task<void> memory_add(std::string id, std::uint64_t bytes, Timeout timeout);
+  Task<void> object_del(std::string id, Timeout timeout);
+  // A property of a device that has an id.
+  Task<void> device_set(std::string id, std::string property, std::uint64_t value, Timeout timeout);
+  Task<std::vector<QmpCpuPlace>> query_cpu_places(Timeout timeout);
   Task<void> netdev_add(QmpTap tap, Timeout timeout);
   Task<void> netdev_del(std::string id, Timeout timeout);
   // Gives QEMU a duplicate of `fd` under `name`.

@@ -72,6 +72,35 @@ Result<QmpMessage> parse_event(JsonValue from) {
   return event;
 }
 
+Result<QmpCpuPlace> parse_cpu_place(JsonValue from) {
+  QmpCpuPlace place;
+  JsonObject object(from);
+  object.required("type", place.driver);
+  object.required("vcpus-count", place.vcpus);
+  const auto address = object.value("props");
+  place.taken = object.value("qom-path").has_value();
+  TRY(object.done());
+  if (!address) return from.fail("expected \"props\"");
+  TRY(address->expect(JsonKind::object));
+  for (std::size_t i = 0; i < address->size(); ++i) {
+    const JsonValue number = address->item(i);
+    place.address.emplace_back(number.key(), TRY(number.as_signed()));
+  }
+  return place;
+}
+
+Result<std::vector<QmpCpuPlace>> parse_cpu_places(JsonValue from) {
+  std::vector<QmpCpuPlace> places;
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    const JsonValue one = from.item(i);
+    // Another command's list.
+    if (one.kind() != JsonKind::object || !one.find("vcpus-count")) return places;
+    auto place = TRY(parse_cpu_place(one));
+    places.push_back(std::move(place));
+  }
+  return places;
+}
+
 Result<QmpMessage> parse_reply(JsonValue from) {
   QmpReply reply;
   JsonObject object(from);
@@ -82,7 +111,9 @@ Result<QmpMessage> parse_reply(JsonValue from) {
   const auto value = object.value("return");
   TRY(object.done());
   if (!reply.error && !value) return from.fail("expected \"return\" or \"error\"");
-  if (value) {
+  if (value && value->kind() == JsonKind::array) {
+    reply.cpu_places = TRY(parse_cpu_places(*value));
+  } else if (value) {
     if (const auto status = value->find("status")) {
       const std::string_view word = TRY(status->as_string());
       reply.run_state = lookup(kRunStates, word);

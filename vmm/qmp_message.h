@@ -7,7 +7,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
+#include <vector>
 
 #include "oci/base/error.h"
 
@@ -58,12 +60,23 @@ enum class QmpRunState : std::uint8_t {
   other,
 };
 
+// A place for vCPUs, as query-hotpluggable-cpus tells of it.
+struct QmpCpuPlace {
+  std::string driver;
+  std::uint64_t vcpus = 0;
+  bool taken = false;
+  std::vector<std::pair<std::string, std::int64_t>> address;  // device_add's properties for it
+  friend bool operator==(const QmpCpuPlace&, const QmpCpuPlace&) = default;
+};
+
 struct QmpReply {
   std::uint64_t id = 0;
   // The error's description; nothing on success.
   std::optional<std::string> error;
   // query-status alone gives one.
   std::optional<QmpRunState> run_state;
+  // query-hotpluggable-cpus alone gives some.
+  std::vector<QmpCpuPlace> cpu_places = {};
   friend bool operator==(const QmpReply&, const QmpReply&) = default;
 };
 

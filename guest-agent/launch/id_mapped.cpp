@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <string_view>
+#include <utility>
 
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
@@ -17,14 +20,31 @@ namespace agentvm::guest {
 
 namespace {
 
+// Who makes the mounts is in the container's pid namespace, and /proc still is the guest's: the
+// number that a process has there stands in the description of its pidfd (proc(5)).
+Result<pid_t> pid_in_proc(int pidfd) {
+  constexpr std::string_view kName = "\nPid:\t";
+  const std::string info = TRY(sys::read_file(fmt::format("/proc/self/fdinfo/{}", pidfd), 4096));
+  const std::size_t at = info.find(kName);
+  pid_t pid = 0;
+  if (at != std::string::npos) {
+    const char* begin = info.data() + at + kName.size();
+    (void)std::from_chars(begin, info.data() + info.size(), pid);
+  }
+  if (pid <= 0) return fail(ErrorKind::internal, "/proc does not know the process");
+  return pid;
+}
+
 // A user namespace needs a process for as long as its maps are being written. This one has no exit
 // signal: the agent's waitpid(-1) does not see it, only a wait for it by name.
 class Holder {
  public:
   static Result<Holder> create() {
     auto [reading, writing] = TRY(sys::pipe());
+    int pidfd = -1;
     clone_args args{};
-    args.flags = CLONE_NEWUSER | CLONE_CLEAR_SIGHAND;
+    args.flags = CLONE_NEWUSER | CLONE_CLEAR_SIGHAND | CLONE_PIDFD;
+    args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
     const long pid = ::syscall(SYS_clone3, &args, sizeof args);
     if (pid < 0) return fail_errno(errno, "make a user namespace");
     if (pid == 0) {
@@ -33,10 +53,15 @@ class Holder {
       (void)!::read(reading.get(), &byte, 1);
       ::_exit(0);
     }
-    return Holder(static_cast<pid_t>(pid), std::move(writing));
+    Holder holder(static_cast<pid_t>(pid), std::move(writing));
+    const UniqueFd process(pidfd);
+    holder.pid_in_proc_ = TRY(pid_in_proc(process.get()));
+    return holder;
   }
   Holder(Holder&& other) noexcept
-      : pid_(std::exchange(other.pid_, 0)), alive_(std::move(other.alive_)) {}
+      : pid_(std::exchange(other.pid_, 0)),
+        pid_in_proc_(other.pid_in_proc_),
+        alive_(std::move(other.alive_)) {}
   Holder& operator=(Holder&&) = delete;
   ~Holder() {
     alive_.reset();
@@ -44,11 +69,13 @@ class Holder {
       while (::waitpid(pid_, nullptr, __WALL) < 0 && errno == EINTR) continue;
     }
   }
-  [[nodiscard]] pid_t pid() const { return pid_; }
+  // As /proc names it.
+  [[nodiscard]] pid_t pid() const { return pid_in_proc_; }
 
  private:
   Holder(pid_t pid, UniqueFd alive) : pid_(pid), alive_(std::move(alive)) {}
   pid_t pid_;
+  pid_t pid_in_proc_ = 0;
   UniqueFd alive_;  // its end is the holder's
 };
 

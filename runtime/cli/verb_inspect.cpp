@@ -80,6 +80,8 @@ std::string verbose_state(const ContainerRecord& record) {
   json.key("vm").begin_object();
   json.key("vcpus").value(record.vm.vcpus);
   json.key("memoryMiB").value(record.vm.memory_mib);
+  json.key("maxVcpus").value(record.vm.max_vcpus);
+  json.key("maxMemoryMiB").value(record.vm.max_memory_mib);
   json.key("accelerator").value(record.vm.accelerator);
   json.key("kernel").value(record.vm.kernel);
   json.end_object();

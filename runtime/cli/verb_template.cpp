@@ -20,6 +20,7 @@ Result<vmm::MachineConfig> asked_machine(const Config& config, const TemplateOpt
   VmSize size = TRY(vm_size(oci::Spec{}, config, host));
   size.vcpus = options.vcpus.value_or(size.vcpus);
   size.memory_mib = options.memory_mib.value_or(size.memory_mib);
+  reserve_growth(config, host, size);
   return TRY(plan_machine(config, size)).config;
 }
 

@@ -241,8 +241,12 @@ Result<void> bring_up(const Engine& engine, MonitorPlan& plan, const StateDir& d
   plan.terminal.reset();
   if (plan.claimed) plan.claimed->socket.reset();
   record.monitor = spawned.process;
-  record.vm = {plan.size.vcpus, plan.size.memory_mib,
-               std::string(name_of(plan.machine.config.accelerator)), plan.machine.config.kernel};
+  record.vm = {plan.size.vcpus,
+               plan.size.memory_mib,
+               std::string(name_of(plan.machine.config.accelerator)),
+               plan.machine.config.kernel,
+               plan.size.max_vcpus,
+               plan.size.max_memory_mib};
   const auto timeout = plan.config.vm.boot_timeout + 4 * plan.config.vm.request_timeout;
   // A VM that waited runs already and is moved in while its guest works; a new one starts inside.
   if (!plan.claimed) {

@@ -3,6 +3,7 @@
 #include "oci/base/log.h"
 #include "oci/base/try.h"
 #include "oci/spec_writer.h"
+#include "runtime/container/grow.h"
 #include "runtime/container/guest_call.h"
 #include "runtime/container/state_document.h"
 #include "runtime/host_cgroup.h"
@@ -12,15 +13,24 @@ namespace agentvm::runtime {
 
 namespace {
 
-Result<void> check_fits(const oci::Resources& resources, const VmRecord& vm) {
-  const std::int64_t limit =
-      resources.memory ? resources.memory->limit.value_or(0) : std::int64_t{0};
-  const auto size = static_cast<std::int64_t>(vm.memory_mib << 20);
-  if (limit <= size) return {};
-  return fail(ErrorKind::invalid_argument,
-              fmt::format("memory limit of {} MiB is above the VM's {} MiB, which are fixed when "
-                          "the container is created",
-                          limit >> 20, vm.memory_mib));
+Result<void> check_running(const ContainerRecord& record) {
+  if (effective_status(record) != Status::stopped) return {};
+  return fail(ErrorKind::failed_precondition, "container not running");
+}
+
+Result<void> make_room(const Engine& engine, const OpenContainer& opened,
+                       const oci::Resources& resources) {
+  const auto plan =
+      TRY(plan_growth(resources, opened.record.vm, engine.config.vm.memory_overhead_mib));
+  if (!plan) return {};
+  auto grown = grow_container(engine, opened, plan->total);
+  if (!grown && !plan->needed) {
+    log::warning("container '{}': its VM stays as large as it is: {}", opened.dir.id(),
+                 grown.error().text());
+    return {};
+  }
+  TRY(std::move(grown), "make the VM larger");
+  return {};
 }
 
 }  // namespace
@@ -28,12 +38,11 @@ Result<void> check_fits(const oci::Resources& resources, const VmRecord& vm) {
 Result<void> update_container(const Engine& engine, const std::string& id,
                               const oci::Resources& resources) {
   auto opened = TRY(open_container(engine, id));
+  TRY(check_running(opened.record));
+  TRY(make_room(engine, opened, resources));
   auto lock = TRY(opened.dir.lock(kVerbLockDeadline));
   const auto record = TRY(opened.dir.load());
-  if (effective_status(record) == Status::stopped) {
-    return fail(ErrorKind::failed_precondition, "container not running");
-  }
-  TRY(check_fits(resources, record.vm));
+  TRY(check_running(record));
   const auto timeout = engine.config.vm.request_timeout;
   auto done = call_guest<void>(opened.dir, timeout, [&](rpc::AgentClient& agent) -> Task<void> {
     agent::v1::UpdateContainerRequest request;

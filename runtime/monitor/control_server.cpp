@@ -8,31 +8,36 @@
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "runtime/channel.h"
+#include "runtime/growth.h"
 
 namespace agentvm::runtime {
 
 struct ControlServer::State {
   UniqueFd listener;
-  std::function<Task<void>()> start;
+  Verbs verbs;
   asio::cancellation_signal stop;
   bool stopped = false;
 };
 
 namespace {
 
-// One connection: a request, its answer.
-Task<void> serve(std::function<Task<void>()>& start, Channel channel) {
-  auto received = co_await channel.async_receive();
-  const auto message = CO_TRY(std::move(received));
-  if (!message) co_return Result<void>{};
-  if (message->type != MessageType::start) {
-    co_return channel.send({MessageType::failed,
-                            "",
-                            {ErrorKind::invalid_argument, 0, "the monitor only takes 'start'"}});
+Task<void> carry_out(ControlServer::Verbs& verbs, Message request) {
+  if (request.type == MessageType::start) co_return co_await verbs.start();
+  if (request.type == MessageType::grow) {
+    const auto size = CO_TRY(parse_size(request.text));
+    co_return co_await verbs.grow(size);
   }
-  auto started = co_await start();
-  if (!started) {
-    co_return channel.send({MessageType::failed, "", std::move(started).error()});
+  co_return fail(ErrorKind::invalid_argument, "the monitor only takes 'start' and 'grow'");
+}
+
+// One connection: a request, its answer.
+Task<void> serve(ControlServer::Verbs& verbs, Channel channel) {
+  auto received = co_await channel.async_receive();
+  auto message = CO_TRY(std::move(received));
+  if (!message) co_return Result<void>{};
+  auto done = co_await carry_out(verbs, *std::move(message));
+  if (!done) {
+    co_return channel.send({MessageType::failed, "", std::move(done).error()});
   }
   co_return channel.send({MessageType::done, "", {}});
 }
@@ -40,11 +45,10 @@ Task<void> serve(std::function<Task<void>()>& start, Channel channel) {
 }  // namespace
 
 Result<std::unique_ptr<ControlServer>> ControlServer::create(const asio::any_io_executor& executor,
-                                                             int state_dir,
-                                                             std::function<Task<void>()> start) {
+                                                             int state_dir, Verbs verbs) {
   auto state = std::make_shared<State>();
   state->listener = TRY(sys::listen_unix_at(state_dir, kControlSocket, 0600));
-  state->start = std::move(start);
+  state->verbs = std::move(verbs);
   asio::co_spawn(
       executor,
       [](std::shared_ptr<State> held) -> asio::awaitable<void> {
@@ -52,7 +56,7 @@ Result<std::unique_ptr<ControlServer>> ControlServer::create(const asio::any_io_
           if (auto ready = co_await wait_readable(held->listener.get()); !ready) co_return;
           UniqueFd connection(::accept4(held->listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
           // A client that leaves half way harms only itself.
-          if (connection) (void)co_await serve(held->start, Channel(std::move(connection)));
+          if (connection) (void)co_await serve(held->verbs, Channel(std::move(connection)));
         }
       }(state),
       // The signal must outlive the coroutine that it cancels.

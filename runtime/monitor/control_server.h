@@ -7,15 +7,20 @@
 
 #include "oci/base/async.h"
 #include "oci/base/unique_fd.h"
+#include "vmm/machine.h"
 
 namespace agentvm::runtime {
 
 class ControlServer {
  public:
-  // Listens in the directory `state_dir` and serves until destruction. `start` answers a `start`
-  // request.
+  // Who answers which request.
+  struct Verbs {
+    std::function<Task<void>()> start;
+    std::function<Task<void>(vmm::MachineSize)> grow;
+  };
+  // Listens in the directory `state_dir` and serves until destruction.
   [[nodiscard]] static Result<std::unique_ptr<ControlServer>> create(
-      const asio::any_io_executor& executor, int state_dir, std::function<Task<void>()> start);
+      const asio::any_io_executor& executor, int state_dir, Verbs verbs);
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;

@@ -17,6 +17,7 @@
 #include "runtime/orphan.h"
 #include "runtime/pool/holder.h"
 #include "runtime/process_title.h"
+#include "runtime/session/guest_growth.h"
 #include "runtime/session/guest_moments.h"
 #include "runtime/session/guest_process.h"
 #include "runtime/session/guest_share.h"
@@ -48,6 +49,7 @@ class Life {
   Task<void> start_container();
   // What is in the network namespace now, which engines fill at different moments before start.
   Task<void> attach_network();
+  Task<void> grow(vmm::MachineSize total);
   // A VM that has lost one of its parts is no VM: the rest goes too, and with it the agent's
   // connection, which is what create() and run() wait on.
   Task<void> follow_machine();
@@ -123,8 +125,10 @@ Task<void> Life::create() {
   auto executor = co_await asio::this_coro::executor;
   signals_ = std::make_unique<SignalRelay>(
       executor, guest_.agent, GuestProcessId{plan_.dir->id(), ""}, streams_->terminal());
-  control_ = CO_TRY(
-      ControlServer::create(executor, plan_.dir->fd(), [this] { return start_container(); }));
+  ControlServer::Verbs verbs;
+  verbs.start = [this] { return start_container(); };
+  verbs.grow = [this](vmm::MachineSize size) { return grow(size); };
+  control_ = CO_TRY(ControlServer::create(executor, plan_.dir->fd(), std::move(verbs)));
   created_ = true;
   plan_.timings.mark("container created in the guest");
   CO_TRY(channel_.send({MessageType::created, plan_.timings.encode(), {}}));
@@ -163,6 +167,11 @@ Task<void> Life::start_container() {
   record.status = Status::running;
   CO_TRY(plan_.dir->store(record, lock));
   co_return Result<void>{};
+}
+
+Task<void> Life::grow(vmm::MachineSize total) {
+  const vmm::MachineSize start{plan_.size.vcpus, plan_.size.memory_mib};
+  return grow_guest(guest_, start, total, plan_.config.vm.request_timeout);
 }
 
 void Life::record_exit(const InitExit& how) {

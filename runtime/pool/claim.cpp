@@ -13,6 +13,7 @@
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "runtime/channel.h"
+#include "runtime/growth.h"
 #include "runtime/pool/holder.h"
 #include "runtime/pool/place.h"
 #include "runtime/session/guest_link.h"
@@ -24,6 +25,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kLockPatience{1000};
+// Longer than the holder gives QEMU for it.
+constexpr milliseconds kGrowPatience{60000};
 
 bool same_file_system(int one, int other) {
   struct stat first{};
@@ -101,6 +104,11 @@ class ClaimedMachine final : public vmm::LiveMachine {
     co_return state->end.end;
   }
 
+  Task<void> grow(vmm::MachineSize total) override {
+    Message question{MessageType::grow, write_size(total), {}};
+    return ask(std::move(question));
+  }
+
   // The holder has reaped all parts when it closes its end.
   Task<void> stop(milliseconds /*patience*/) override {
     const auto state = state_;
@@ -132,12 +140,11 @@ class ClaimedMachine final : public vmm::LiveMachine {
     Result<void> answer;
   };
 
-  // One at a time. The holder's deadlines are QEMU's.
+  // One after the other. The holder's deadlines are QEMU's.
   Task<void> ask(Message message) {
     const auto state = state_;
-    if (state->answered || state->gone.is_set()) {
-      co_return fail(ErrorKind::unavailable, fmt::format("{} cannot be asked", kHolder));
-    }
+    while (const auto other = state->answered) co_await other->wait();
+    if (state->gone.is_set()) co_return fail(ErrorKind::unavailable, "the VM has ended");
     const auto answered = std::make_shared<Event>(co_await asio::this_coro::executor);
     state->answered = answered;
     state->answer = fail(ErrorKind::unavailable, fmt::format("{} died", kHolder));

@@ -79,8 +79,8 @@ Result<Channel> start_holder(const HolderOrder& order, ContainerRecord& record, 
 Result<void> bring_up(const Config& config, const vmm::MachineConfig& machine,
                       const vmm::OpenTemplate& saved, PoolPlace& place, UniqueFd& filling) {
   auto& [dir, record] = place;
-  record.vm = {machine.vcpus, machine.memory_mib, std::string(name_of(machine.accelerator)),
-               machine.kernel};
+  record.vm = {machine.vcpus,  machine.memory_mib, std::string(name_of(machine.accelerator)),
+               machine.kernel, machine.most.vcpus, machine.most.memory_mib};
   auto holder = TRY(start_holder({config, machine, saved, place}, record, filling));
   TRY(make_cgroup(config, place));
   const auto timeout = config.vm.boot_timeout + 4 * config.vm.request_timeout;

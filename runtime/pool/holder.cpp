@@ -12,6 +12,7 @@
 
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
+#include "runtime/growth.h"
 #include "runtime/mount_namespace.h"
 #include "runtime/orphan.h"
 #include "runtime/pool/practice.h"
@@ -151,15 +152,22 @@ asio::awaitable<void> Holder::follow_client() {
 
 // Until stop, or the client's end: either way the VM goes.
 asio::awaitable<void> Holder::serve_client() {
+  const auto executor = co_await asio::this_coro::executor;
   for (;;) {
     auto received = co_await client_->async_receive();
     if (!received || !*received || (*received)->type == MessageType::stop) co_return;
-    auto done = co_await carry_out(*std::move(*received));
-    (void)client_->send(answer_of(done));
+    // Beside this, so that the client's end is seen meanwhile.
+    spawn<void>(executor, carry_out(*std::move(*received)), [this](Result<void> outcome) {
+      (void)client_->send(answer_of(outcome));
+    });
   }
 }
 
 Task<void> Holder::carry_out(Message message) {
+  if (message.type == MessageType::grow) {
+    const auto total = CO_TRY(parse_size(message.text));
+    co_return co_await guest_.machine->grow(total);
+  }
   if (message.type == MessageType::unplug_nic) {
     co_return co_await guest_.machine->unplug_nic(
         static_cast<unsigned>(std::atoi(message.text.c_str())));

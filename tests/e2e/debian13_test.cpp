@@ -1,4 +1,5 @@
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -44,6 +45,22 @@ TEST_F(RustVirtiofsd, SharesFilesBothWaysWithTheirOwners) {
   EXPECT_EQ(status.st_mode & 0777U, 0640U);
 }
 
+// It is told of the new memory while it serves.
+TEST_F(RustVirtiofsd, ServesAVmThatHasGrown) {
+  Bundle bundle({"/bin/sleep", "1000"});
+  bundle.spec.mounts.push_back({"/big", "tmpfs", "tmpfs", {"size=1g"}, {}, {}});
+  create("web", bundle);
+  start("web");
+  const Outcome grown = agentvm({"update", "--memory", "800m", "web"});
+  ASSERT_EQ(grown.status, 0) << grown.err;
+  const Outcome copied = agentvm({"exec", "web", "sh", "-c",
+                                  "dd if=/dev/zero of=/big/zeros bs=1M count=560 2> /dev/null && "
+                                  "yes 0123456789abcde | head -c 16m > /big/data && "
+                                  "cp /big/data /copy && sync && md5sum < /copy"});
+  EXPECT_EQ(copied.status, 0) << copied.err;
+  EXPECT_EQ(run_command({"sh", "-c", "md5sum < " + bundle.rootfs() + "/copy"}).out, copied.out);
+}
+
 TEST_F(RustVirtiofsd, KilledItTakesTheVmAlong) {
   const Bundle bundle({"/bin/sleep", "1000"});
   create("web", bundle);
@@ -81,6 +98,20 @@ TEST_F(NewerQemu, BootsRestoresAndWaits) {
   const Outcome filled = agentvm({"pool", "fill"});
   EXPECT_EQ(filled.status, 0) << filled.err;
   expect_run(kClaimed);
+}
+
+TEST_F(NewerQemu, Grows) {
+  const Bundle bundle({"/bin/sleep", "1000"});
+  create("web", bundle);
+  start("web");
+  const Outcome grown = agentvm(
+      {"update", "--memory", "800m", "--cpu-quota", "200000", "--cpu-period", "100000", "web"});
+  ASSERT_EQ(grown.status, 0) << grown.err;
+  const std::string cpus = std::to_string(std::min(2L, ::sysconf(_SC_NPROCESSORS_ONLN)));
+  EXPECT_EQ(agentvm({"exec", "web", "sh", "-c",
+                     "nproc; test $(grep MemTotal /proc/meminfo | tr -dc 0-9) -gt 819200; echo $?"})
+                .out,
+            cpus + "\n0\n");
 }
 
 }  // namespace

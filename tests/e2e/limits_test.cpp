@@ -96,7 +96,7 @@ TEST_F(Limits, UpdateChangesARunningContainer) {
   ASSERT_EQ(updated.status, 0) << updated.err;
   EXPECT_EQ(guest("pids.max"), "60\n");
   EXPECT_EQ(guest("memory.max"), "104857600\n");
-  EXPECT_THAT(agentvm({"update", "--memory", "100t", "web"}).err, HasSubstr("above the VM's"));
+  EXPECT_THAT(agentvm({"update", "--memory", "100t", "web"}).err, HasSubstr("VM can grow to"));
   EXPECT_THAT(agentvm({"update", "--memory", "lots", "web"}).err,
               HasSubstr("invalid value for memory: lots"));
 }

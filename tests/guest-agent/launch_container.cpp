@@ -261,7 +261,9 @@ oci::Process LaunchContainer::shell(const std::string& script) const {
 void LaunchContainer::stop() {
   if (init_pid_ == 0) return;
   ::kill(init_pid_, SIGKILL);
-  ::waitpid(init_pid_, nullptr, 0);
+  // The kernel ends a pid namespace's init after everything in it has been reaped, and what failed
+  // to start in it is ours to reap, as the agent does with whatever ends.
+  for (pid_t ended = 0; ended != init_pid_ && ended >= 0;) ended = ::waitpid(-1, nullptr, 0);
   init_pid_ = 0;
   init_.reset();
 }

@@ -30,7 +30,10 @@ TEST(LaunchInit, GivesOnlyTheDescriptorsOfStdio) {
 
 TEST(LaunchInit, ResetsSignals) {
   LaunchContainer container;
-  const Ran ran = container.run("grep -E 'Sig(Blk|Ign|Cgt)' /proc/self/status");
+  // Not by a shell, which ignores some itself.
+  container.spec.process->args = {"grep", "-E", "Sig(Blk|Ign|Cgt)", "/proc/self/status"};
+  const Ran ran = container.run_process();
+  EXPECT_EQ(ran.error(), "");
   EXPECT_EQ(ran.out,
             "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nSigCgt:\t0000000000000000\n");
 }
@@ -94,8 +97,8 @@ TEST(LaunchInit, SetsRlimitsOomScoreAndPriorities) {
   process.scheduler = oci::Scheduler{"SCHED_BATCH", 7, {}, {}, {}, {}, {}};
   process.io_priority = oci::IoPriority{"IOPRIO_CLASS_BE", 6};
   const Ran ran = container.run(
-      "ulimit -n; ulimit -Hn; ulimit -c; cat /proc/self/oom_score_adj; nice; ionice -p 1;"
-      "awk '{print $41}' /proc/1/stat");
+      "ulimit -n; ulimit -Hn; ulimit -c; cat /proc/self/oom_score_adj; "
+      "awk '{print $19}' /proc/1/stat; ionice -p 1; awk '{print $41}' /proc/1/stat");
   EXPECT_EQ(ran.error(), "");
   EXPECT_EQ(ran.out, "90\n100\n0\n321\n7\nbest-effort: prio 6\n3\n");
 }
@@ -223,12 +226,15 @@ TEST(LaunchInit, RefusesATerminalWithoutADevptsOfItsOwn) {
 TEST(LaunchInit, RunsStartContainerHooksInTheContainer) {
   LaunchContainer container;
   container.spec.hooks.start_container = {
-      {"/bin/sh", {"sh", "-c", "{ cat; echo; hostname; env; } > /tmp/seen"}, {"A=b"}, {}}};
+      {"/bin/sh",
+       {"sh", "-c", "{ cat; echo; hostname; cat /proc/$$/environ; } > /tmp/seen"},
+       {"A=b"},
+       {}}};
   const Ran ran = container.run("cat /tmp/seen");
   EXPECT_EQ(ran.error(), "");
-  EXPECT_THAT(ran.out, StartsWith("{\"id\":\"test\",\"status\":\"created\"}\nbox\n"));
-  EXPECT_THAT(ran.out, HasSubstr("A=b\n"));
-  EXPECT_THAT(ran.out, Not(HasSubstr("PATH=")));
+  // Its environment as it was executed: what a shell adds is its own.
+  using namespace std::string_literals;
+  EXPECT_EQ(ran.out, "{\"id\":\"test\",\"status\":\"created\"}\nbox\nA=b\0"s);
 }
 
 TEST(LaunchInit, StopsWhenAStartContainerHookFails) {

@@ -24,7 +24,8 @@ class FakeAgent : public AgentService {
   X(signal_process, SignalProcess, 0)                                               \
   X(resize_terminal, ResizeTerminal, 0)                                             \
   X(pause_container, PauseContainer, 0)                                             \
-  X(resume_container, ResumeContainer, 0) X(update_container, UpdateContainer, 0)   \
+  X(resume_container, ResumeContainer, 0)                                           \
+  X(update_container, UpdateContainer, 0) X(grow_guest, GrowGuest, 0)               \
       X(container_stats, ContainerStats, 0) X(delete_container, DeleteContainer, 0) \
           X(shutdown, Shutdown, 0)
   AGENTVM_STUBS(AGENTVM_STUB)
@@ -100,7 +101,7 @@ TEST(AgentClient, ReachesEveryRpcByItsName) {
     AGENTVM_AGENT_METHODS(AGENTVM_CALL)
 #undef AGENTVM_CALL
     EXPECT_EQ(pair.service.called, expected);
-    EXPECT_EQ(expected.size(), 14u) << "as agent.proto has them";
+    EXPECT_EQ(expected.size(), 15u) << "as agent.proto has them";
     co_return Result<void>{};
   }());
 }

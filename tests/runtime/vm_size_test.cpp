@@ -44,11 +44,11 @@ class VmSizeTest : public ::testing::Test {
 };
 
 TEST_F(VmSizeTest, IsTheDefaultWithoutLimits) {
-  EXPECT_EQ(size(), (VmSize{1, 512, {}}));
+  EXPECT_EQ(size(), (VmSize{1, 512, 8, 16 * 1024, {}}));
   limit_memory(-1);
   cpu().quota_us = -1;
   cpu().shares = 2048;
-  EXPECT_EQ(size(), (VmSize{1, 512, {}}));
+  EXPECT_EQ(size(), (VmSize{1, 512, 8, 16 * 1024, {}}));
 }
 
 TEST_F(VmSizeTest, FollowsTheCpuLimitsRoundedUp) {
@@ -94,9 +94,40 @@ TEST_F(VmSizeTest, IsNotMoreThanTheHostHasAndSaysSo) {
               ElementsAre("the VM gets 16384 MiB, all that the host has, instead of 65664 MiB"));
 }
 
+TEST_F(VmSizeTest, KeepsToTheConfigurationsMostAndSaysSo) {
+  config_.vm.max_memory_mib = 1024;
+  limit_memory(2048 * kMib);
+  EXPECT_EQ(size().memory_mib, 1024U);
+  EXPECT_EQ(size().max_memory_mib, 1024U);
+  EXPECT_THAT(size().notes,
+              ElementsAre("the VM gets 1024 MiB, all that vm.max_memory_mib allows, instead of "
+                          "2176 MiB"));
+}
+
+TEST_F(VmSizeTest, ReservesWhatItMayGrowTo) {
+  config_.vm.max_vcpus = 3;
+  config_.vm.max_memory_mib = 4095;
+  EXPECT_EQ(size().max_vcpus, 3U);
+  EXPECT_EQ(size().max_memory_mib, 4094U) << "in steps of two";
+  config_.vm.max_vcpus = 0;
+  config_.vm.max_memory_mib = 0;
+  host_ = {.cpus = 64, .memory_mib = 1000 * 1024 + 5};
+  EXPECT_EQ(size().max_vcpus, kMostReservedVcpus);
+  EXPECT_EQ(size().max_memory_mib, kMostReservedMib);
+  cpu().quota_us = 2'000'000;
+  limit_memory(300 * 1024 * kMib);
+  EXPECT_EQ(size().max_vcpus, 20U) << "never less than it has";
+  EXPECT_EQ(size().max_memory_mib, size().memory_mib);
+  host_ = {.cpus = 1, .memory_mib = 2047};
+  cpu().quota_us = 0;
+  limit_memory(-1);
+  EXPECT_EQ(size().max_vcpus, 1U);
+  EXPECT_EQ(size().max_memory_mib, 1024U) << "whole GiB of the host's";
+}
+
 TEST_F(VmSizeTest, FollowsTheAnnotations) {
   spec_.annotations = {{kVcpusAnnotation, "4"}, {kMemoryAnnotation, "1024"}};
-  EXPECT_EQ(size(), (VmSize{4, 1024, {}}));
+  EXPECT_EQ(size(), (VmSize{4, 1024, 8, 16 * 1024, {}}));
   limit_memory(2048 * kMib);
   EXPECT_EQ(size().memory_mib, 2176U) << "a lower bound";
   spec_.annotations[kVcpusAnnotation] = "9";

@@ -93,6 +93,19 @@ TEST(QemuArgv, IsTheSameMachineForATemplateAndForWhatIsRestoredFromIt) {
   EXPECT_EQ(devices(before), devices(after));
 }
 
+TEST(QemuArgv, ReservesPlaceForWhatMayBePlugged) {
+  QemuDescription machine = small_machine();
+  machine.max_vcpus = 4;
+  machine.max_memory_mib = 4096;
+  auto argv = qemu_argv(machine);
+  EXPECT_THAT(argv, Contains("2,maxcpus=4"));
+  EXPECT_THAT(argv, Contains("768M,maxmem=4096M"));
+  machine.max_vcpus = 2;
+  machine.max_memory_mib = 768;
+  argv = qemu_argv(machine);
+  EXPECT_EQ(argv, qemu_argv(small_machine()));
+}
+
 TEST(QemuArgv, DoublesTheCommasOfAPath) {
   QemuDescription machine = small_machine();
   machine.memory_file = "/a,b/memory";
@@ -110,17 +123,18 @@ TEST(QemuArgv, CanDoWithoutASharedDirectory) {
 TEST(KernelCommandLine, TellsASoftwareGuestTheHostsClock) {
   EXPECT_EQ(kernel_command_line({Accelerator::tcg, 2'500'000, "loglevel=7"}),
             "console=ttyS0 quiet panic=-1 random.trust_cpu=on 8250.nr_uarts=1 cryptomgr.notests "
-            "pcie_ports=compat no_timer_check init_on_alloc=0 tsc_early_khz=2500000 tsc=reliable "
+            "pcie_ports=compat swiotlb=noforce no_timer_check init_on_alloc=0 "
+            "tsc_early_khz=2500000 tsc=reliable "
             "loglevel=7");
 }
 
 TEST(KernelCommandLine, LeavesTheClockToKvmAndToCalibration) {
   EXPECT_EQ(kernel_command_line({Accelerator::kvm, 2'500'000, ""}),
             "console=ttyS0 quiet panic=-1 random.trust_cpu=on 8250.nr_uarts=1 cryptomgr.notests "
-            "pcie_ports=compat");
+            "pcie_ports=compat swiotlb=noforce");
   EXPECT_EQ(kernel_command_line({Accelerator::tcg, 0, ""}),
             "console=ttyS0 quiet panic=-1 random.trust_cpu=on 8250.nr_uarts=1 cryptomgr.notests "
-            "pcie_ports=compat no_timer_check init_on_alloc=0");
+            "pcie_ports=compat swiotlb=noforce no_timer_check init_on_alloc=0");
 }
 
 }  // namespace

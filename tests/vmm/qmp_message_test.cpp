@@ -49,11 +49,41 @@ TEST(ParseQmpMessage, ReadsRepliesAndErrors) {
   EXPECT_EQ(std::get<QmpReply>(*refused), (QmpReply{9, "no such bus", {}}));
 }
 
+TEST(ParseQmpMessage, ReadsPlacesForVcpus) {
+  const auto message = parse_qmp_message(
+      R"({"return": [{"props": {"core-id": 1, "thread-id": 0, "node-id": 0, "socket-id": 0},)"
+      R"( "vcpus-count": 1, "type": "max-x86_64-cpu"}, {"props": {"core-id": 0}, "vcpus-count": 1,)"
+      R"( "qom-path": "/machine/unattached/device[0]", "type": "max-x86_64-cpu"}], "id": 3})");
+  ASSERT_TRUE(message) << message.error().text();
+  const auto& places = std::get<QmpReply>(*message).cpu_places;
+  ASSERT_EQ(places.size(), 2U);
+  EXPECT_EQ(places[0],
+            (QmpCpuPlace{"max-x86_64-cpu",
+                         1,
+                         false,
+                         {{"core-id", 1}, {"thread-id", 0}, {"node-id", 0}, {"socket-id", 0}}}));
+  EXPECT_TRUE(places[1].taken);
+  // What other commands answer with is no concern of ours.
+  for (const char* line : {R"({"return": [], "id": 3})", R"({"return": ["x", 1], "id": 3})",
+                           R"({"return": [{"name": "x"}], "id": 3})"}) {
+    const auto other = parse_qmp_message(line);
+    ASSERT_TRUE(other) << other.error().text();
+    EXPECT_TRUE(std::get<QmpReply>(*other).cpu_places.empty()) << line;
+  }
+}
+
 TEST(ParseQmpMessage, RefusesEverythingElse) {
-  for (const char* line : {"", "x", "[]", "1", "{}", R"({"id": 1})", R"({"return": {}, "id": -1})",
-                           R"({"return": {}, "id": "7"})", R"({"QMP": {}})", R"({"QMP": 1})",
-                           R"({"event": 5})", R"({"event": "STOP", "data": {"device": 1}})",
-                           R"({"error": {}})", R"({"return": {"status": 4}, "id": 1})"}) {
+  for (const char* line :
+       {"", "x", "[]", "1", "{}", R"({"id": 1})", R"({"return": {}, "id": -1})",
+        R"({"return": {}, "id": "7"})", R"({"QMP": {}})", R"({"QMP": 1})", R"({"event": 5})",
+        R"({"event": "STOP", "data": {"device": 1}})", R"({"error": {}})",
+        R"({"return": {"status": 4}, "id": 1})",
+        R"({"return": [{"vcpus-count": 1, "type": "x"}], "id": 1})",
+        R"({"return": [{"vcpus-count": -1, "type": "x", "props": {}}], "id": 1})",
+        R"({"return": [{"vcpus-count": 1, "type": 1, "props": {}}], "id": 1})",
+        R"({"return": [{"vcpus-count": 1, "type": "x", "props": 1}], "id": 1})",
+        R"({"return": [{"vcpus-count": 1, "type": "x", "props": {"a": "b"}}],)"
+        R"( "id": 1})"}) {
     const auto message = parse_qmp_message(line);
     EXPECT_FALSE(message) << line;
     if (!message) {

@@ -40,6 +40,8 @@ TEST_F(Key, DiffersWithAllThatShapesTheGuest) {
   const std::vector<std::function<void(MachineConfig&)>> changes{
       [](MachineConfig& c) { c.vcpus = 2; },
       [](MachineConfig& c) { c.memory_mib = 1024; },
+      [](MachineConfig& c) { c.most.vcpus = 4; },
+      [](MachineConfig& c) { c.most.memory_mib = 4096; },
       [](MachineConfig& c) { c.kernel_parameters = "loud"; },
       [](MachineConfig& c) { c.tsc_khz = 3'000'000; },
       [](MachineConfig& c) { c.accelerator = Accelerator::kvm; },

@@ -219,6 +219,26 @@ TEST_F(Qemu, MovesTheMemoryUnderRunningRings) {
   }
 }
 
+// As when the VM grows. The second half of the driver's buffers lies in what comes.
+TEST_F(Qemu, GivesTheGuestMoreMemoryUnderRunningRings) {
+  qemu.negotiate();
+  ASSERT_EQ(qemu.set_memory({{.guest_address = kGuestBase,
+                              .size = kRegionSize,
+                              .user_address = kUserBase,
+                              .file_offset = 0}}),
+            0U);
+  driver.start();
+  const Pair pair = connect_from_host();
+  send(pair.guest, Op::rw, "before");
+  EXPECT_EQ(read_up_to(pair.client.get(), 6), "before");
+  qemu.share_memory();
+  for (std::uint16_t i = 0; i < kSlots; ++i) {
+    send(pair.guest, Op::rw, "x");
+    EXPECT_EQ(read_up_to(pair.client.get(), 1), "x");
+  }
+  EXPECT_EQ(backend.errors(), "");
+}
+
 TEST_F(Qemu, TakesTheMemoryAwayAndTheRingsStop) {
   boot();
   EXPECT_EQ(qemu.set_memory({kGoodRegion}), 1U);
