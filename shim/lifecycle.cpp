@@ -155,6 +155,15 @@ Result<std::shared_ptr<Container>> plan_container(const Surroundings& in,
   return container;
 }
 
+std::shared_ptr<Process> plan_exec(const asio::any_io_executor& executor,
+                                   const task::ExecProcessRequest& request) {
+  auto process = std::make_shared<Process>(
+      executor, request.id(), request.exec_id(),
+      IoRequest{request.stdin(), request.stdout(), request.stderr(), request.terminal()});
+  process->document = request.spec().value();
+  return process;
+}
+
 // The container's own is made, and its bytes may flow.
 Result<void> take_over(const Surroundings& in, Container& container) {
   TRY(container.init->io->started());
@@ -276,11 +285,8 @@ Task<void> add_exec(Surroundings& in, task::ExecProcessRequest request) {
   if (container->execs.size() >= Containers::kMostExecs) {
     co_return fail(ErrorKind::failed_precondition, "the container has too many processes");
   }
-  auto process = std::make_shared<Process>(
-      co_await asio::this_coro::executor, request.id(), request.exec_id(),
-      IoRequest{request.stdin(), request.stdout(), request.stderr(), request.terminal()});
-  process->document = request.spec().value();
-  container->execs[request.exec_id()] = std::move(process);
+  const auto executor = co_await asio::this_coro::executor;
+  container->execs[request.exec_id()] = plan_exec(executor, request);
   events::TaskExecAdded event;
   event.set_container_id(request.id());
   event.set_exec_id(request.exec_id());
