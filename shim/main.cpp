@@ -1,5 +1,6 @@
 // containerd-shim-agentvm-v2: containerd's runtime `io.containerd.agentvm.v2`.
 #include <fmt/format.h>
+#include <sys/prctl.h>
 
 #include <cstdio>
 #include <string_view>
@@ -22,8 +23,11 @@ Result<int> run(std::span<const std::string_view> words) {
     case Action::remove:
       return run_delete(arguments);
     case Action::serve:
+      // Executed as /proc/self/exe, which is no name for ps(1).
+      (void)::prctl(PR_SET_NAME, "containerd-shim-agentvm-v2");
       return run_serve(arguments);
     case Action::verb:
+      (void)::prctl(PR_SET_NAME, "agentvm");
       return verb_main();
     case Action::info:
       return run_info();

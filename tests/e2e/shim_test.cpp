@@ -89,10 +89,13 @@ TEST_F(Shim, ALotOfOutputArrivesWhole) {
 
 TEST_F(Shim, StandardInputEndsWithTheClients) {
   CommandOptions options;
-  options.input = "hello\n";
-  const Outcome outcome = ctr_run({"--rm"}, "web", {"/bin/cat"}, options);
-  EXPECT_EQ(outcome.status, 0) << outcome.err;
-  EXPECT_EQ(outcome.out, "hello\n");
+  options.null_input = false;
+  Background cat(ctr_command(run_arguments({"--rm"}, "web", {"/bin/cat"})), options);
+  cat.write("hello\n");
+  // ctr 1.6 forgets an end of input that it meets before the task is created.
+  ASSERT_TRUE(cat.wait_for_output("hello\n"));
+  cat.close_input();
+  EXPECT_EQ(cat.wait(std::chrono::seconds(20)).status, 0);
 }
 
 TEST_F(Shim, AnErrorOfTheRuntimeReachesTheUser) {
@@ -143,13 +146,13 @@ TEST_F(Shim, KillEndsTheTaskWithWhatTheProgramMadeOfIt) {
   EXPECT_EQ(ctr({"task", "kill", "--signal", "TERM", "web"}).status, 0);
   wait_for_task("web", "STOPPED");
   EXPECT_THAT(ctr({"task", "kill", "web"}).err, HasSubstr("process already finished: not found"));
-  EXPECT_EQ(ctr({"task", "delete", "web"}).status, 9);
+  EXPECT_EQ(delete_task("web"), 9);
 
   ASSERT_EQ(ctr({"container", "rm", "web"}).status, 0);
   run_detached("web", "sleep 1000");
   EXPECT_EQ(ctr({"task", "kill", "--signal", "KILL", "web"}).status, 0);
   wait_for_task("web", "STOPPED");
-  EXPECT_EQ(ctr({"task", "delete", "web"}).status, 137);
+  EXPECT_EQ(delete_task("web"), 137);
 }
 
 TEST_F(Shim, PauseStopsTheClockOfTheTask) {
@@ -198,7 +201,7 @@ TEST_F(Shim, EventsComeInOrderWithTheOomAmongThem) {
   EXPECT_EQ(ctr({"task", "resume", "web"}).status, 0);
   EXPECT_EQ(ctr({"task", "kill", "--signal", "KILL", "web"}).status, 0);
   wait_for_task("web", "STOPPED");
-  EXPECT_EQ(ctr({"task", "delete", "web"}).status, 137);
+  EXPECT_EQ(delete_task("web"), 137);
   EXPECT_TRUE(events.wait_for_output("/tasks/delete"));
   const Outcome hungry = ctr_run({"--rm", "--memory-limit", "20971520"}, "hungry",
                                  Bundle::shell("exec tail /dev/zero"));
@@ -222,7 +225,7 @@ TEST_F(Shim, OutputGoesToALogFile) {
   run_detached("web", "echo out; echo err >&2; exit 4", {"--log-uri", "file://" + log});
   wait_for_task("web", "STOPPED");
   EXPECT_THAT(read_file(log), testing::AllOf(HasSubstr("out\n"), HasSubstr("err\n")));
-  EXPECT_EQ(ctr({"task", "delete", "web"}).status, 4);
+  EXPECT_EQ(delete_task("web"), 4);
 }
 
 TEST_F(Shim, OutputGoesToALoggingProgram) {
@@ -254,10 +257,10 @@ TEST_F(Shim, SurvivesContainerdAndIsFoundAgain) {
   EXPECT_EQ(task_pid("web"), pid);
   EXPECT_EQ(exec("web", {"/bin/echo", "again"}).out, "again\n");
   wait_for_task("brief", "STOPPED");
-  EXPECT_EQ(ctr({"task", "delete", "brief"}).status, 6);
+  EXPECT_EQ(delete_task("brief"), 6);
   EXPECT_EQ(ctr({"task", "kill", "--signal", "TERM", "web"}).status, 0);
   wait_for_task("web", "STOPPED");
-  EXPECT_EQ(ctr({"task", "delete", "web"}).status, 9);
+  EXPECT_EQ(delete_task("web"), 9);
 }
 
 TEST_F(Shim, TheExitIsToldToAContainerdThatWasAway) {
@@ -269,7 +272,7 @@ TEST_F(Shim, TheExitIsToldToAContainerdThatWasAway) {
   EXPECT_TRUE(eventually([&] { return ::kill(pid, 0) != 0; }));
   start_containerd();
   EXPECT_EQ(task_status("web"), "STOPPED");
-  EXPECT_EQ(ctr({"task", "delete", "web"}).status, 9);
+  EXPECT_EQ(delete_task("web"), 9);
 }
 
 TEST_F(Shim, AVmThatDiesEndsEverythingThatWaitsForIt) {
@@ -284,7 +287,7 @@ TEST_F(Shim, AVmThatDiesEndsEverythingThatWaitsForIt) {
   EXPECT_EQ(waiting.wait(std::chrono::seconds(20)).status, 137);
   wait_for_task("web", "STOPPED");
   EXPECT_LT(std::chrono::steady_clock::now() - killed, std::chrono::seconds(5));
-  EXPECT_EQ(ctr({"task", "delete", "web"}).status, 137);
+  EXPECT_EQ(delete_task("web"), 137);
 }
 
 TEST_F(Shim, AShimThatIsKilledLeavesNothing) {
@@ -312,7 +315,7 @@ TEST_F(Shim, AShimThatIsKilledWhileContainerdIsAwayLeavesNothing) {
 
 TEST_F(Shim, OnlyAStoppedTaskIsDeleted) {
   run_detached("web", "sleep 1000");
-  EXPECT_NE(ctr({"task", "delete", "web"}).status, 0);
+  EXPECT_THAT(ctr({"task", "delete", "web"}).err, HasSubstr("failed precondition"));
   EXPECT_EQ(task_status("web"), "RUNNING");
   expect_refused(request("web", "Delete", about<task::DeleteRequest>("web")),
                  ErrorKind::failed_precondition, "cannot delete a running container");

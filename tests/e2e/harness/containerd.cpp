@@ -54,7 +54,7 @@ void Containerd::TearDown() {
     std::istringstream ids(ctr({"container", "ls", "-q"}).out);
     for (std::string id; std::getline(ids, id);) (void)ctr({"container", "rm", id});
     if (HasFailure()) {
-      ADD_FAILURE() << run_command({"tail", "-n", "60", scratch() + "/containerd.log"}).out;
+      ADD_FAILURE() << run_command({"tail", "-n", "30", scratch() + "/containerd.log"}).out;
     }
     kill_containerd(SIGTERM);
   }
@@ -164,6 +164,14 @@ std::string Containerd::task_status(const std::string& id) const {
 void Containerd::wait_for_task(const std::string& id, const std::string& wanted) const {
   EXPECT_TRUE(eventually([&] { return task_status(id) == wanted; }))
       << "task '" << id << "' is '" << task_status(id) << "', not " << wanted;
+}
+
+int Containerd::delete_task(const std::string& id) const {
+  const Outcome deleted = ctr({"task", "delete", id});
+  EXPECT_EQ(deleted.status, 0) << deleted.err;
+  constexpr std::string_view kTold = "exit with non-zero exit code ";
+  const std::size_t at = deleted.err.find(kTold);
+  return at == std::string::npos ? 0 : std::atoi(deleted.err.c_str() + at + kTold.size());
 }
 
 pid_t Containerd::task_pid(const std::string& id) const {

@@ -41,6 +41,8 @@ class Containerd : public Agentvm {
   // "RUNNING", as `ctr task ls` says; "" when there is no task.
   [[nodiscard]] std::string task_status(const std::string& id) const;
   void wait_for_task(const std::string& id, const std::string& wanted) const;
+  // Deletes it; the exit status that containerd has of it.
+  [[nodiscard]] int delete_task(const std::string& id) const;
   [[nodiscard]] pid_t task_pid(const std::string& id) const;
   [[nodiscard]] pid_t shim_pid(const std::string& id) const;
   // Descendants of the container's stand-in by the start of their name: "qemu-system".
