@@ -83,9 +83,8 @@ class Parser {
   }
 
   Result<void> take_action(std::string_view word) {
-    for (const auto& [name, action] : {std::pair{"start", Action::start},
-                                       {"delete", Action::remove},
-                                       {"verb", Action::verb}}) {
+    for (const auto& [name, action] :
+         {std::pair{"start", Action::start}, {"delete", Action::remove}, {"verb", Action::verb}}) {
       if (word != name) continue;
       arguments_.action = action;
       return {};

@@ -90,8 +90,7 @@ Result<int> run_serve(const Arguments& arguments) {
   asio::io_context io(1);
   const auto reaper = TRY(Reaper::create(io.get_executor()));
   const char* address = ::getenv("TTRPC_ADDRESS");
-  EventPublisher events(io.get_executor(), address != nullptr ? address : "",
-                        arguments.name_space);
+  EventPublisher events(io.get_executor(), address != nullptr ? address : "", arguments.name_space);
   Containers containers;
   Surroundings surroundings{arguments.name_space, names.state_root, *reaper, events, containers};
   rpc::Server server;

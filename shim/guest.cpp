@@ -1,5 +1,11 @@
 #include "shim/guest.h"
 
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
 #include "oci/base/try.h"
 #include "runtime/session/guest_link.h"
 
@@ -63,6 +69,25 @@ Task<bool> Guest::wait_oom(std::string exec) {
   auto answer = co_await client->wait_process(request, rpc::kNoDeadline);
   const agent::v1::WaitProcessResponse exit = CO_TRY(std::move(answer));
   co_return exit.oom_killed();
+}
+
+Task<runtime::InitExit> Guest::wait_recorded_exit() {
+  const UniqueFd changes(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (!changes) co_return fail_errno(errno, "inotify");
+  const std::string path = dir_.path();
+  // The record is written aside and renamed.
+  if (::inotify_add_watch(changes.get(), path.c_str(), IN_MOVED_TO | IN_DELETE_SELF) < 0) {
+    co_return fail_errno(errno, "watch the container's record");
+  }
+  for (;;) {
+    const runtime::ContainerRecord record = CO_TRY(dir_.load());
+    if (record.init_exit) co_return *record.init_exit;
+    auto changed = co_await wait_readable(changes.get());
+    CO_TRY(std::move(changed));
+    std::array<char, 4096> events{};
+    while (::read(changes.get(), events.data(), events.size()) > 0) {
+    }
+  }
 }
 
 Result<std::string> Guest::exec_name(pid_t pid) const {

@@ -22,6 +22,10 @@ class Guest {
   // Ends with the process, or with the guest: whether its kernel killed it for want of memory.
   [[nodiscard]] Task<bool> wait_oom(std::string exec);
 
+  // Ends once the stand-in has recorded how the init ended, its output passed on: before it takes
+  // the VM down, which is slow where there is much memory. not_found when the container is deleted.
+  [[nodiscard]] Task<runtime::InitExit> wait_recorded_exit();
+
   // The agent's name of the exec whose stand-in is `pid`.
   [[nodiscard]] Result<std::string> exec_name(pid_t pid) const;
 

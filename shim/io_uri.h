@@ -15,11 +15,12 @@ struct IoUri {
     none,    // empty: /dev/null
     fifo,    // "/path", "fifo:///path"
     file,    // "file:///path": appended to, made with its directories
-    binary,  // "binary:///path?key=value": a program that is given the streams (containerd, logging)
+    binary,  // "binary:///path?key=value": a program that is given the streams (containerd,
+             // logging)
   };
   Kind kind = Kind::none;
-  std::string path;                 // absolute
-  std::vector<std::string> words;   // of binary: key, value, key, value
+  std::string path;                // absolute
+  std::vector<std::string> words;  // of binary: key, value, key, value
   friend bool operator==(const IoUri&, const IoUri&) = default;
 };
 

@@ -109,14 +109,15 @@ asio::awaitable<void> wait_execs(std::shared_ptr<Container> container) {
   }
 }
 
-// The stand-in has been reaped.
+// The process has ended: its stand-in has been reaped, or has said so before; once.
 asio::awaitable<void> finish(Surroundings& in, std::shared_ptr<Container> container,
-                             std::shared_ptr<Process> process, int wait_status, TimePoint at) {
+                             std::shared_ptr<Process> process, std::uint32_t status, TimePoint at) {
   {
     const auto held = co_await process->lock.lock();
+    if (process->exit) co_return;
     if (!process->is_exec()) co_await wait_execs(container);
     process->status = ProcessStatus::stopped;
-    process->exit = Exit{exit_status_of(wait_status), at};
+    process->exit = Exit{status, at};
     publish_exit(in, *process);
     process->ended.set();
   }
@@ -126,10 +127,21 @@ asio::awaitable<void> finish(Surroundings& in, std::shared_ptr<Container> contai
 void follow(Surroundings& in, const std::shared_ptr<Container>& container,
             const std::shared_ptr<Process>& process, const asio::any_io_executor& executor) {
   in.reaper.watch(process->pid, [&in, container, process, executor](int status) {
-    asio::co_spawn(executor,
-                   finish(in, container, process, status, std::chrono::system_clock::now()),
-                   asio::detached);
+    asio::co_spawn(
+        executor,
+        finish(in, container, process, exit_status_of(status), std::chrono::system_clock::now()),
+        asio::detached);
   });
+}
+
+// containerd learns of an init's exit before the VM is taken down.
+asio::awaitable<void> follow_record(Surroundings& in, std::shared_ptr<Container> container) {
+  const auto guest = container->guest;
+  const auto recorded = co_await guest->wait_recorded_exit();
+  if (!recorded) co_return;  // the stand-in's own end tells it
+  const std::uint32_t status =
+      recorded->signal != 0 ? 128 + recorded->signal : recorded->code & 0xff;
+  co_await finish(in, container, container->init, status, std::chrono::system_clock::now());
 }
 
 // The guest tells of an out-of-memory kill with the exit, which the stand-in cannot pass on.
@@ -204,6 +216,7 @@ Task<pid_t> make_container(Surroundings& in, task::CreateTaskRequest request) {
   in.containers.add(container);
   publish_create(in, request, init.pid);
   follow(in, container, container->init, executor);
+  asio::co_spawn(executor, follow_record(in, container), asio::detached);
   co_return init.pid;
 }
 

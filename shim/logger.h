@@ -19,8 +19,8 @@ class Logger {
     UniqueFd err;
   };
   // Ends when the program says it is ready; unavailable when it does not.
-  [[nodiscard]] static Task<Started> start(Reaper& reaper, const IoUri& uri,
-                                           std::string name_space, std::string container_id);
+  [[nodiscard]] static Task<Started> start(Reaper& reaper, const IoUri& uri, std::string name_space,
+                                           std::string container_id);
   // Killed if it still runs.
   ~Logger();
   Logger(const Logger&) = delete;

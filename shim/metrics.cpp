@@ -43,7 +43,7 @@ void fill_cpu(const Stats& stats, v1::CPUStat& cpu) {
 }
 
 // v1 has two of each: of the cgroup alone, and with those below it, which v2 counts always.
-#define AGENTVM_BOTH(member, name)           \
+#define AGENTVM_BOTH(member, name)        \
   memory.set_##member(stat(stats, name)); \
   memory.set_total_##member(stat(stats, name))
 

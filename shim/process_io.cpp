@@ -74,8 +74,7 @@ Result<void> ProcessIo::open_output(const IoUri& uri, UniqueFd& fd, UniqueFd& ke
   return {};
 }
 
-Task<std::unique_ptr<ProcessIo>> ProcessIo::open(Reaper& reaper, IoOwner owner,
-                                                 IoRequest request) {
+Task<std::unique_ptr<ProcessIo>> ProcessIo::open(Reaper& reaper, IoOwner owner, IoRequest request) {
   std::unique_ptr<ProcessIo> io(new ProcessIo);
   const IoUri in = CO_TRY(parse_io_uri(request.in));
   const IoUri out = CO_TRY(parse_io_uri(request.out));
@@ -83,8 +82,7 @@ Task<std::unique_ptr<ProcessIo>> ProcessIo::open(Reaper& reaper, IoOwner owner,
   CO_TRY(open_input(*io, in));
   CO_TRY(open_output(out, io->out_, io->kept_out_));
   if (out.kind == IoUri::Kind::binary) {
-    auto started =
-        co_await Logger::start(reaper, out, owner.name_space, owner.container_id);
+    auto started = co_await Logger::start(reaper, out, owner.name_space, owner.container_id);
     Logger::Started logger = CO_TRY(std::move(started));
     io->logger_ = std::move(logger.logger);
     io->out_ = std::move(logger.out);

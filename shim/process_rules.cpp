@@ -12,8 +12,8 @@ std::unexpected<Error> refuse(std::string text) {
 }
 
 std::unexpected<Error> refuse_in(std::string_view doing, ProcessStatus status, bool exec) {
-  return refuse(fmt::format("cannot {} a {} {}", doing, name_of(status),
-                            exec ? "process" : "container"));
+  return refuse(
+      fmt::format("cannot {} a {} {}", doing, name_of(status), exec ? "process" : "container"));
 }
 
 Result<void> allow_kill(ProcessStatus status, bool exec) {

@@ -16,7 +16,8 @@ namespace agentvm::shim {
 class Reaper {
  public:
   // SIGCHLD must be blocked. One in a process; it outlives the loop.
-  [[nodiscard]] static Result<std::unique_ptr<Reaper>> create(const asio::any_io_executor& executor);
+  [[nodiscard]] static Result<std::unique_ptr<Reaper>> create(
+      const asio::any_io_executor& executor);
 
   // While one lives, the exits of processes that nobody watches yet are remembered: take it before
   // the process can exist, watch the process, let go.

@@ -26,7 +26,7 @@ Result<void> make_mount(const RootfsMount& mount, const std::string& target) {
   }
   const auto options = TRY(oci::parse_mount_options(layers.options));
   const bool bind = options.bind() || mount.type == "bind";
-  const unsigned long tree = bind ? MS_BIND | (options.flags & MS_REC) : 0;
+  const unsigned long tree = bind ? MS_BIND | (options.flags & MS_REC) : 0UL;
   const unsigned long first = bind ? tree : options.flags;
   if (::mount(mount.source.c_str(), target.c_str(), mount.type.c_str(), first,
               bind || options.data.empty() ? nullptr : options.data.c_str()) != 0) {
@@ -61,7 +61,8 @@ ShortOptions shorten_layers(std::span<const std::string> options) {
   ShortOptions out{"", {options.begin(), options.end()}};
   for (std::string& option : out.options) {
     if (!option.starts_with(kLower)) continue;
-    // A "\:" in a name cannot be told apart here; what overlayfs is given must not change its meaning.
+    // A "\:" in a name cannot be told apart here; what overlayfs is given must not change its
+    // meaning.
     if (option.find('\\') != option.npos) return {"", {options.begin(), options.end()}};
     const auto layers = split(std::string_view(option).substr(kLower.size()), ":");
     if (layers.size() < 2 || !layers.front().starts_with('/')) continue;
@@ -83,7 +84,8 @@ Result<void> mount_rootfs(std::span<const RootfsMount> mounts, const std::string
     auto mounted = make_mount(mount, target);
     if (mounted) continue;
     Error error = std::move(mounted).error();
-    if (auto undone = unmount_rootfs(target); !undone) error = std::move(error).also(undone.error());
+    if (auto undone = unmount_rootfs(target); !undone)
+      error = std::move(error).also(undone.error());
     return std::unexpected(std::move(error));
   }
   return {};

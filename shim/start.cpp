@@ -43,8 +43,7 @@ Result<Listener> listen(const Names& names) {
       TRY(sys::open_at(AT_FDCWD, path.parent_path().string(), O_RDONLY | O_DIRECTORY));
   auto socket = sys::listen_unix_at(listener.directory.get(), listener.name, 0600);
   if (!socket && socket.error().errnum == EADDRINUSE) {
-    const auto live =
-        sys::connect_unix_at(listener.directory.get(), listener.name, SOCK_NONBLOCK);
+    const auto live = sys::connect_unix_at(listener.directory.get(), listener.name, SOCK_NONBLOCK);
     if (live || live.error().errnum == EAGAIN) return listener;
     if (::unlinkat(listener.directory.get(), listener.name.c_str(), 0) != 0) {
       return fail_errno(errno, fmt::format("remove the stale socket '{}'", names.socket));
@@ -56,8 +55,13 @@ Result<Listener> listen(const Names& names) {
 }
 
 std::vector<std::string> serve_words(const Arguments& arguments, bool debug) {
-  std::vector<std::string> words{"containerd-shim-agentvm-v2", "-namespace", arguments.name_space,
-                                 "-id", arguments.id, "-address", arguments.address};
+  std::vector<std::string> words{"containerd-shim-agentvm-v2",
+                                 "-namespace",
+                                 arguments.name_space,
+                                 "-id",
+                                 arguments.id,
+                                 "-address",
+                                 arguments.address};
   if (debug) words.emplace_back("-debug");
   return words;
 }
@@ -83,8 +87,7 @@ void follow_oom_score() {
     (void)::dup2(listener, kListener);
   }
   // CLOSE_RANGE_CLOEXEC: the pipe that tells of a failed exec must work until then.
-  (void)::syscall(SYS_close_range, static_cast<unsigned>(kListener + 1), ~0U,
-                  CLOSE_RANGE_CLOEXEC);
+  (void)::syscall(SYS_close_range, static_cast<unsigned>(kListener + 1), ~0U, CLOSE_RANGE_CLOEXEC);
   ::execv("/proc/self/exe", argv);
   ::_exit(1);
 }
@@ -123,9 +126,8 @@ Result<void> record(const Names& names, pid_t shim) {
 
 Result<int> run_start(const Arguments& arguments) {
   const std::string input = TRY(sys::read_all(0, kMaxBootstrap), "containerd's parameters");
-  const Bootstrap bootstrap =
-      read_bootstrap(input, arguments.name_space, arguments.id,
-                     ::getenv("MAX_SHIM_VERSION") != nullptr);
+  const Bootstrap bootstrap = read_bootstrap(input, arguments.name_space, arguments.id,
+                                             ::getenv("MAX_SHIM_VERSION") != nullptr);
   const Names names = names_for(arguments.address, arguments.name_space, arguments.id);
   auto listener = TRY(listen(names));
   Result<void> done;

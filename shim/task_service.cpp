@@ -174,14 +174,13 @@ Task<Empty> TaskService::kill(task::KillRequest request) {
   const auto process = CO_TRY(in_.containers.find(request.id(), request.exec_id()));
   CO_TRY(allow(process->status, Request::kill, process->is_exec()));
   if (request.signal() == 0 || request.signal() > static_cast<std::uint32_t>(SIGRTMAX)) {
-    co_return fail(ErrorKind::invalid_argument,
-                   fmt::format("unknown signal {}", request.signal()));
+    co_return fail(ErrorKind::invalid_argument, fmt::format("unknown signal {}", request.signal()));
   }
   if (process->is_exec() && process->guest_name.empty()) {
     co_return fail(ErrorKind::not_found, "process already finished");
   }
-  auto sent = co_await container->guest->signal(process->guest_name, request.signal(),
-                                                request.all());
+  auto sent =
+      co_await container->guest->signal(process->guest_name, request.signal(), request.all());
   const bool silent = !sent && sent.error().kind == ErrorKind::unavailable;
   if (silent && request.signal() == SIGKILL && !process->exit) {
     // The guest does not answer: the stand-in goes, and with an init's the VM. Its pid is its own

@@ -34,8 +34,7 @@ class TaskService {
   Task<containerd::types::Empty> shutdown(task::ShutdownRequest request);
 
   template <class Request, class Response>
-  void add(rpc::Server& server, const char* name,
-           Task<Response> (TaskService::*method)(Request));
+  void add(rpc::Server& server, const char* name, Task<Response> (TaskService::*method)(Request));
   Task<void> freeze(std::string id, Verb verb, ProcessStatus then);
 
   Surroundings& in_;

@@ -8,6 +8,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
 #include <cerrno>
+#include <optional>
 
 #include "oci/base/sys.h"
 #include "oci/base/text.h"
@@ -24,7 +25,7 @@ struct Terminal::State {
   std::string bundle;
   std::string name;
   UniqueFd listener;
-  UniqueFd input_master;   // each direction has a descriptor of its own
+  UniqueFd input_master;  // each direction has a descriptor of its own
   UniqueFd output_master;
   UniqueFd in;
   UniqueFd out;
@@ -44,8 +45,7 @@ Task<std::uint64_t> copy(int from, int to) {
 }
 
 Result<UniqueFd> receive_master(int listener) {
-  const UniqueFd connection(
-      ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  const UniqueFd connection(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!connection) return fail_errno(errno, "the runtime has sent no terminal");
   auto received = TRY(sys::receive_fds(connection.get(), 4096, 1), "the terminal");
   if (received.fds.size() != 1) return fail(ErrorKind::internal, "the runtime sent no terminal");
@@ -91,12 +91,11 @@ Result<void> Terminal::attach(UniqueFd in, UniqueFd out) {
   state_->out = std::move(out);
   const auto state = state_;
   if (state->in) {
-    asio::co_spawn(state->executor, copy(state->in.get(), state->input_master.get()),
-                   asio::bind_cancellation_slot(
-                       state->stop_input.slot(),
-                       [state](const std::exception_ptr&, const Result<std::uint64_t>&) {
-                         state->in.reset();
-                       }));
+    asio::co_spawn(
+        state->executor, copy(state->in.get(), state->input_master.get()),
+        asio::bind_cancellation_slot(state->stop_input.slot(),
+                                     [state](const std::exception_ptr&,
+                                             const Result<std::uint64_t>&) { state->in.reset(); }));
   }
   if (!state->out) state->out = TRY(sys::open_at(AT_FDCWD, "/dev/null", O_WRONLY));
   asio::co_spawn(state->executor, copy(state->output_master.get(), state->out.get()),

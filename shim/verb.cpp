@@ -66,8 +66,9 @@ Result<pid_t> spawn_verb(const VerbRequest& request, VerbStdio stdio, int socket
   const std::array fds{or_null(stdio.in), or_null(stdio.out), or_null(stdio.err), socket,
                        file.get()};
   // For ps(1) alone.
-  std::vector<std::string> words{"containerd-shim-agentvm-v2", "-namespace", "-", "-id",
-                                 request.id, "verb", std::string(name_of(request.verb))};
+  std::vector<std::string> words{
+      "containerd-shim-agentvm-v2",      "-namespace", "-", "-id", request.id, "verb",
+      std::string(name_of(request.verb))};
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -82,8 +83,8 @@ Result<pid_t> answer_of(runtime::Channel& channel, Verb verb, int status) {
   // All that it had to say is there by now.
   auto message = channel.expect(runtime::MessageType::done, std::chrono::milliseconds(0), "");
   if (!message && message.error().kind == ErrorKind::unavailable && status != 0) {
-    return fail(ErrorKind::internal, fmt::format("{} {}", name_of(verb),
-                                                 describe_wait_status(status)));
+    return fail(ErrorKind::internal,
+                fmt::format("{} {}", name_of(verb), describe_wait_status(status)));
   }
   const std::string text = TRY(std::move(message)).text;
   pid_t pid = 0;

@@ -46,7 +46,8 @@ struct VerbStdio {
 
 // Runs it to its end: the pid of the stand-in for create and exec, else 0. Errors are the verb's
 // own.
-[[nodiscard]] Task<pid_t> run_verb(Reaper& reaper, const VerbRequest& request, VerbStdio stdio = {});
+[[nodiscard]] Task<pid_t> run_verb(Reaper& reaper, const VerbRequest& request,
+                                   VerbStdio stdio = {});
 
 // The process of one verb. Its exit status.
 int verb_main();

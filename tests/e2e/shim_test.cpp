@@ -74,15 +74,16 @@ TEST_F(Shim, RunReturnsTheExitCodeAndTheOutput) {
 
 TEST_F(Shim, RunsOnASnapshotThatIsABindMount) {
   snapshotter = "native";
-  ASSERT_EQ(ctr({"image", "import", "--snapshotter", "native", scratch() + "/image.tar"}).status, 0);
+  ASSERT_EQ(ctr({"image", "import", "--snapshotter", "native", scratch() + "/image.tar"}).status,
+            0);
   const Outcome outcome = ctr_run({"--rm"}, "web", Bundle::shell("echo kept > /f; cat /f"));
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(outcome.out, "kept\n");
 }
 
 TEST_F(Shim, ALotOfOutputArrivesWhole) {
-  const Outcome outcome =
-      ctr_run({"--rm"}, "web", Bundle::shell("dd if=/dev/zero bs=1M count=8 2>/dev/null | tr '\\0' x"));
+  const Outcome outcome = ctr_run(
+      {"--rm"}, "web", Bundle::shell("dd if=/dev/zero bs=1M count=8 2>/dev/null | tr '\\0' x"));
   EXPECT_EQ(outcome.status, 0) << outcome.err;
   EXPECT_EQ(outcome.out.size(), std::size_t{8} << 20);
 }
@@ -210,10 +211,10 @@ TEST_F(Shim, EventsComeInOrderWithTheOomAmongThem) {
   events.send(SIGTERM);
   const std::string said = events.wait().out;
   std::size_t at = 0;
-  for (const char* topic : {"/tasks/create", "/tasks/start", "/tasks/exec-added",
-                            "/tasks/exec-started", "/tasks/exit", "/tasks/paused", "/tasks/resumed",
-                            "/tasks/exit", "/tasks/delete", "/tasks/create", "/tasks/start",
-                            "/tasks/oom"}) {
+  for (const char* topic :
+       {"/tasks/create", "/tasks/start", "/tasks/exec-added", "/tasks/exec-started", "/tasks/exit",
+        "/tasks/paused", "/tasks/resumed", "/tasks/exit", "/tasks/delete", "/tasks/create",
+        "/tasks/start", "/tasks/oom"}) {
     at = said.find(topic, at);
     ASSERT_NE(at, std::string::npos) << topic << " is missing or out of order:\n" << said;
     ++at;
@@ -230,12 +231,13 @@ TEST_F(Shim, OutputGoesToALogFile) {
 
 TEST_F(Shim, OutputGoesToALoggingProgram) {
   const std::string log = scratch() + "/web.log";
-  write_file(scratch() + "/logger",
-             "#!/bin/sh\nexec 5>&-\n{ echo \"$CONTAINER_NAMESPACE $CONTAINER_ID\"; cat <&3; cat <&4; "
-             "} > " + log + "\n",
-             0755);
-  run_detached("web", "echo out; echo err >&2",
-               {"--log-uri", "binary://" + scratch() + "/logger"});
+  write_file(
+      scratch() + "/logger",
+      "#!/bin/sh\nexec 5>&-\n{ echo \"$CONTAINER_NAMESPACE $CONTAINER_ID\"; cat <&3; cat <&4; "
+      "} > " +
+          log + "\n",
+      0755);
+  run_detached("web", "echo out; echo err >&2", {"--log-uri", "binary://" + scratch() + "/logger"});
   wait_for_task("web", "STOPPED");
   EXPECT_TRUE(eventually([&] { return read_file(log) == "default web\nout\nerr\n"; }))
       << read_file(log);
@@ -251,7 +253,7 @@ TEST_F(Shim, SurvivesContainerdAndIsFoundAgain) {
   // This one ends while nobody listens.
   write_file(rootfs + "/go", "");
   const pid_t brief = std::atoi(read_file(bundle_of("brief") + "/shim.pid").c_str());
-  EXPECT_EQ(::kill(brief, 0), 0);
+  EXPECT_FALSE(is_gone(brief));
   start_containerd();
   EXPECT_EQ(task_status("web"), "RUNNING");
   EXPECT_EQ(task_pid("web"), pid);
@@ -269,7 +271,7 @@ TEST_F(Shim, TheExitIsToldToAContainerdThatWasAway) {
   const pid_t pid = task_pid("web");
   kill_containerd(SIGKILL);
   ASSERT_EQ(::kill(pid, SIGTERM), 0);  // the stand-in passes it on
-  EXPECT_TRUE(eventually([&] { return ::kill(pid, 0) != 0; }));
+  EXPECT_TRUE(eventually([&] { return is_gone(pid); }));
   start_containerd();
   EXPECT_EQ(task_status("web"), "STOPPED");
   EXPECT_EQ(delete_task("web"), 9);
@@ -295,8 +297,8 @@ TEST_F(Shim, AShimThatIsKilledLeavesNothing) {
   const pid_t stand_in = task_pid("web");
   ASSERT_EQ(::kill(shim_pid("web"), SIGKILL), 0);
   wait_for_task("web", "");
-  EXPECT_TRUE(eventually([&] { return ::kill(stand_in, 0) != 0; }));
-  EXPECT_FALSE(std::filesystem::exists(bundle_of("web")));
+  EXPECT_TRUE(eventually([&] { return is_gone(stand_in); }));
+  EXPECT_TRUE(eventually([&] { return !std::filesystem::exists(bundle_of("web")); }));
   // And the name is free again.
   ASSERT_EQ(ctr({"container", "rm", "web"}).status, 0);
   EXPECT_EQ(ctr_run({"--rm"}, "web", {"/bin/true"}).status, 0);
@@ -310,7 +312,7 @@ TEST_F(Shim, AShimThatIsKilledWhileContainerdIsAwayLeavesNothing) {
   ASSERT_EQ(::kill(shim, SIGKILL), 0);
   start_containerd();
   EXPECT_EQ(task_status("web"), "");
-  EXPECT_TRUE(eventually([&] { return ::kill(stand_in, 0) != 0; }));
+  EXPECT_TRUE(eventually([&] { return is_gone(stand_in); }));
 }
 
 TEST_F(Shim, OnlyAStoppedTaskIsDeleted) {
@@ -380,7 +382,7 @@ TEST_F(Shim, AnExecIsKilledByItsName) {
   ASSERT_TRUE(pids && rpc::deserialize(*pids, listed));
   EXPECT_EQ(listed.processes_size(), 2);
   EXPECT_EQ(listed.processes(0).pid(), static_cast<std::uint32_t>(task_pid("web")));
-  EXPECT_EQ(::kill(static_cast<pid_t>(listed.processes(1).pid()), 0), 0);
+  EXPECT_FALSE(is_gone(static_cast<pid_t>(listed.processes(1).pid())));
   auto kill = about<task::KillRequest>("web", "job");
   kill.set_signal(SIGTERM);
   ASSERT_TRUE(request("web", "Kill", kill));
@@ -411,7 +413,7 @@ TEST_F(Shim, ATaskThatIsCreatedAndNeverStartedGoesToo) {
   task::DeleteResponse gone;
   ASSERT_TRUE(rpc::deserialize(*deleted, gone));
   EXPECT_EQ(gone.exit_status(), 137U);
-  EXPECT_NE(::kill(static_cast<pid_t>(state.pid()), 0), 0);
+  EXPECT_TRUE(is_gone(static_cast<pid_t>(state.pid())));
   EXPECT_FALSE(std::filesystem::exists(own.rootfs() + "/f"));
   EXPECT_EQ(task_status("web"), "RUNNING");
 }
@@ -419,8 +421,7 @@ TEST_F(Shim, ATaskThatIsCreatedAndNeverStartedGoesToo) {
 TEST_F(Shim, IsSmall) {
   run_detached("web", "sleep 1000");
   ASSERT_EQ(exec("web", {"/bin/true"}).status, 0);
-  std::istringstream lines(
-      read_file("/proc/" + std::to_string(shim_pid("web")) + "/smaps_rollup"));
+  std::istringstream lines(read_file("/proc/" + std::to_string(shim_pid("web")) + "/smaps_rollup"));
   long pss_kib = 0;
   for (std::string word; lines >> word;) {
     if (word == "Pss:") lines >> pss_kib;

@@ -13,9 +13,9 @@ Result<Arguments> parse(std::vector<std::string_view> words) {
 }
 
 TEST(ShimArguments, AreContainerdsOwn) {
-  const auto start = parse({"-namespace", "k8s.io", "-address", "/run/containerd/containerd.sock",
-                            "-publish-binary", "/usr/bin/containerd", "-id", "web", "-debug",
-                            "start"});
+  const auto start =
+      parse({"-namespace", "k8s.io", "-address", "/run/containerd/containerd.sock",
+             "-publish-binary", "/usr/bin/containerd", "-id", "web", "-debug", "start"});
   ASSERT_TRUE(start) << start.error().text();
   EXPECT_EQ(*start, (Arguments{Action::start, "k8s.io", "web", "/run/containerd/containerd.sock",
                                "", true}));

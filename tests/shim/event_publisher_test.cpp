@@ -41,7 +41,8 @@ class Receiver {
     for (;;) {
       if (auto ready = co_await wait_readable(listener_.get()); !ready) co_return;
       UniqueFd connection(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-      if (connection) agentvm::spawn<void>(io_.get_executor(), server_.serve(std::move(connection)));
+      if (connection)
+        agentvm::spawn<void>(io_.get_executor(), server_.serve(std::move(connection)));
     }
   }
 

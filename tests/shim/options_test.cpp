@@ -25,8 +25,8 @@ std::string config_path(const std::string& path) {
 TEST(ShimOptions, NameTheConfigurationFile) {
   const RuntimeChoice expected{"/etc/a.toml", false, ""};
   EXPECT_EQ(*read_options(any("runtimeoptions.v1.Options", config_path("/etc/a.toml"))), expected);
-  EXPECT_EQ(*read_options(any("types.containerd.io/runtimeoptions.v1.Options",
-                              config_path("/etc/a.toml"))),
+  EXPECT_EQ(*read_options(
+                any("types.containerd.io/runtimeoptions.v1.Options", config_path("/etc/a.toml"))),
             expected);
   EXPECT_EQ(*read_options(any("", config_path("/etc/a.toml"))), expected);
   EXPECT_EQ(*read_options({}), RuntimeChoice{});

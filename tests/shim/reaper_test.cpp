@@ -69,7 +69,8 @@ TEST_F(ReaperTest, TellsEveryEndOfMany) {
   std::vector<pid_t> children;
   for (int i = 0; i < 20; ++i) children.push_back(child(i));
   const Reaper::Hold hold(*reaper_);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(WEXITSTATUS(wait(children[static_cast<std::size_t>(i)])), i);
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(WEXITSTATUS(wait(children[static_cast<std::size_t>(i)])), i);
 }
 
 }  // namespace

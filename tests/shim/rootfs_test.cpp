@@ -18,8 +18,8 @@ TEST(RootfsMount, LayersAreNamedFromTheirCommonDirectory) {
 }
 
 TEST(RootfsMount, LayersThatGainNothingStayAsTheyAre) {
-  for (const char* lower : {"lowerdir=/s/1/fs", "lowerdir=/a:/b", "lowerdir=/s/a\\:b:/s/c",
-                            "lowerdir=rel:rel2"}) {
+  for (const char* lower :
+       {"lowerdir=/s/1/fs", "lowerdir=/a:/b", "lowerdir=/s/a\\:b:/s/c", "lowerdir=rel:rel2"}) {
     const Options options{lower};
     EXPECT_EQ(shorten_layers(options).directory, "") << lower;
     EXPECT_EQ(shorten_layers(options).options, options);

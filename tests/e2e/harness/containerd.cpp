@@ -67,11 +67,12 @@ void Containerd::start_containerd() {
   options.environment = {"PATH=" + fs::path(shim_binary()).parent_path().string() + ":" +
                          ::getenv("PATH")};
   containerd_ = std::make_unique<Background>(
-      std::vector<std::string>{"/bin/sh", "-c",
-                               "exec containerd -c \"$0/containerd.toml\" >>\"$0/containerd.log\" 2>&1",
-                               scratch()},
+      std::vector<std::string>{
+          "/bin/sh", "-c", "exec containerd -c \"$0/containerd.toml\" >>\"$0/containerd.log\" 2>&1",
+          scratch()},
       options);
-  ASSERT_TRUE(eventually([this] { return ctr({"version"}).status == 0; })) << "containerd is silent";
+  ASSERT_TRUE(eventually([this] { return ctr({"version"}).status == 0; }))
+      << "containerd is silent";
 }
 
 void Containerd::kill_containerd(int signal) {
@@ -85,7 +86,8 @@ void Containerd::import_image() const {
   const Bundle bundle(Bundle::shell("true"));
   const std::string image = scratch() + "/image";
   fs::create_directories(image);
-  ASSERT_EQ(run_command({"tar", "-C", bundle.rootfs(), "-cf", image + "/layer.tar", "."}).status, 0);
+  ASSERT_EQ(run_command({"tar", "-C", bundle.rootfs(), "-cf", image + "/layer.tar", "."}).status,
+            0);
   const std::string digest = run_command({"sha256sum", image + "/layer.tar"}).out.substr(0, 64);
   write_file(image + "/config.json",
              fmt::format(R"({{"architecture":"amd64","os":"linux","config":{{"Cmd":["/bin/sh"],)"
@@ -143,8 +145,13 @@ void Containerd::run_detached(const std::string& id, const std::string& script,
 Outcome Containerd::exec(const std::string& id, const std::vector<std::string>& args,
                          const CommandOptions& options) const {
   static int count = 0;
-  std::vector<std::string> all{"task", "exec", "--fifo-dir", scratch() + "/fifo", "--exec-id",
-                               fmt::format("exec{}", ++count), id};
+  std::vector<std::string> all{"task",
+                               "exec",
+                               "--fifo-dir",
+                               scratch() + "/fifo",
+                               "--exec-id",
+                               fmt::format("exec{}", ++count),
+                               id};
   all.insert(all.end(), args.begin(), args.end());
   return ctr(all, options);
 }
@@ -202,13 +209,20 @@ std::vector<pid_t> Containerd::parts_of(const std::string& id, const std::string
   return found;
 }
 
+bool Containerd::is_gone(pid_t pid) {
+  const std::string stat = read_file("/proc/" + std::to_string(pid) + "/stat");
+  const std::size_t at = stat.rfind(')');
+  return at == std::string::npos || stat.substr(at).starts_with(") Z");
+}
+
 std::string Containerd::bundle_of(const std::string& id) const {
   return scratch() + "/c-state/io.containerd.runtime.v2.task/default/" + id;
 }
 
 Result<std::string> Containerd::ask(const std::string& id, const std::string& method,
                                     const std::string& payload, const std::string& service) const {
-  const fs::path socket(read_file(bundle_of(id) + "/address").substr(std::string("unix://").size()));
+  const fs::path socket(
+      read_file(bundle_of(id) + "/address").substr(std::string("unix://").size()));
   auto directory = sys::open_at(AT_FDCWD, socket.parent_path().string(), O_PATH | O_DIRECTORY);
   if (!directory) return std::unexpected(directory.error());
   auto connection = sys::connect_unix_at(directory->get(), socket.filename().string());
@@ -216,8 +230,8 @@ Result<std::string> Containerd::ask(const std::string& id, const std::string& me
   asio::io_context io(1);
   auto client = rpc::Client::create(io.get_executor(), std::move(*connection));
   if (!client) return std::unexpected(client.error());
-  return run_to_end<std::string>(
-      io, client->call(service, method, payload, std::chrono::seconds(60)));
+  return run_to_end<std::string>(io,
+                                 client->call(service, method, payload, std::chrono::seconds(60)));
 }
 
 }  // namespace agentvm::e2e

@@ -27,9 +27,9 @@ class Containerd : public Agentvm {
       const std::vector<std::string>& arguments) const;
   Outcome ctr(const std::vector<std::string>& arguments, const CommandOptions& options = {}) const;
   // `ctr run <flags> … <id> <args>` with the image and agentvm.
-  [[nodiscard]] std::vector<std::string> run_arguments(
-      const std::vector<std::string>& flags, const std::string& id,
-      const std::vector<std::string>& args) const;
+  [[nodiscard]] std::vector<std::string> run_arguments(const std::vector<std::string>& flags,
+                                                       const std::string& id,
+                                                       const std::vector<std::string>& args) const;
   Outcome ctr_run(const std::vector<std::string>& flags, const std::string& id,
                   const std::vector<std::string>& args, const CommandOptions& options = {}) const;
   // A container that runs `script` in the background.
@@ -47,12 +47,14 @@ class Containerd : public Agentvm {
   [[nodiscard]] pid_t shim_pid(const std::string& id) const;
   // Descendants of the container's stand-in by the start of their name: "qemu-system".
   [[nodiscard]] std::vector<pid_t> parts_of(const std::string& id, const std::string& name) const;
+  // Ended and, where its new parent is slow, not reaped counts as gone.
+  [[nodiscard]] static bool is_gone(pid_t pid);
   [[nodiscard]] std::string bundle_of(const std::string& id) const;
 
   // One request to the shim of `id`, in the bytes of its message.
-  [[nodiscard]] Result<std::string> ask(const std::string& id, const std::string& method,
-                                        const std::string& payload,
-                                        const std::string& service = "containerd.task.v2.Task") const;
+  [[nodiscard]] Result<std::string> ask(
+      const std::string& id, const std::string& method, const std::string& payload,
+      const std::string& service = "containerd.task.v2.Task") const;
   template <class Request>
   [[nodiscard]] Result<std::string> request(const std::string& id, const std::string& method,
                                             const Request& message) const {
