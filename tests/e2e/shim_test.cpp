@@ -10,6 +10,7 @@
 #include "rpc/containerd/metrics_v2.pb.h"
 #include "rpc/containerd/task.pb.h"
 #include "tests/e2e/harness/containerd.h"
+#include "tests/e2e/harness/debian13.h"
 
 namespace agentvm::e2e {
 namespace {
@@ -416,6 +417,47 @@ TEST_F(Shim, ATaskThatIsCreatedAndNeverStartedGoesToo) {
   EXPECT_TRUE(is_gone(static_cast<pid_t>(state.pid())));
   EXPECT_FALSE(std::filesystem::exists(own.rootfs() + "/f"));
   EXPECT_EQ(task_status("web"), "RUNNING");
+}
+
+// containerd 1.7, which is answered in JSON.
+class ShimOfDebian13 : public Shim {
+ protected:
+  void SetUp() override {
+    containerd_program = fetch_debian13("/usr/bin/containerd", "containerd");
+    Shim::SetUp();
+  }
+};
+
+TEST_F(ShimOfDebian13, RunsExecutesAndDeletes) {
+  EXPECT_EQ(ctr_run({"--rm"}, "brief", Bundle::shell("exit 7")).status, 7);
+  run_detached("web", kUntilTerm);
+  EXPECT_EQ(exec("web", {"/bin/echo", "out"}).out, "out\n");
+  EXPECT_EQ(ctr({"task", "kill", "--signal", "TERM", "web"}).status, 0);
+  wait_for_task("web", "STOPPED");
+  EXPECT_EQ(delete_task("web"), 9);
+}
+
+TEST_F(ShimOfDebian13, SurvivesContainerdAndADeadShimLeavesNothing) {
+  run_detached("web", "sleep 1000");
+  const pid_t stand_in = task_pid("web");
+  kill_containerd(SIGKILL);
+  start_containerd();
+  EXPECT_EQ(task_status("web"), "RUNNING");
+  EXPECT_EQ(exec("web", {"/bin/true"}).status, 0);
+  ASSERT_EQ(::kill(shim_pid("web"), SIGKILL), 0);
+  wait_for_task("web", "");
+  EXPECT_TRUE(eventually([&] { return is_gone(stand_in); }));
+}
+
+TEST_F(Shim, KeepsNothingOfTheExecsThatItHad) {
+  run_detached("web", "sleep 1000");
+  const std::string fds = "/proc/" + std::to_string(shim_pid("web")) + "/fd";
+  const auto count = [&fds] { return std::distance(std::filesystem::directory_iterator(fds), {}); };
+  ASSERT_EQ(exec("web", {"/bin/true"}).status, 0);
+  EXPECT_TRUE(eventually([&] { return count() > 0; }));
+  const auto before = count();
+  for (int i = 0; i < 20; ++i) ASSERT_EQ(exec("web", {"/bin/true"}).status, 0);
+  EXPECT_TRUE(eventually([&] { return count() <= before; })) << count() << " after " << before;
 }
 
 TEST_F(Shim, IsSmall) {

@@ -67,9 +67,9 @@ void Containerd::start_containerd() {
   options.environment = {"PATH=" + fs::path(shim_binary()).parent_path().string() + ":" +
                          ::getenv("PATH")};
   containerd_ = std::make_unique<Background>(
-      std::vector<std::string>{
-          "/bin/sh", "-c", "exec containerd -c \"$0/containerd.toml\" >>\"$0/containerd.log\" 2>&1",
-          scratch()},
+      std::vector<std::string>{"/bin/sh", "-c",
+                               "exec \"$1\" -c \"$0/containerd.toml\" >>\"$0/containerd.log\" 2>&1",
+                               scratch(), containerd_program},
       options);
   ASSERT_TRUE(eventually([this] { return ctr({"version"}).status == 0; }))
       << "containerd is silent";

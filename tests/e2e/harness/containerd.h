@@ -63,6 +63,7 @@ class Containerd : public Agentvm {
 
   [[nodiscard]] static std::string shim_binary();
   std::string snapshotter = "overlayfs";
+  std::string containerd_program = "containerd";  // set before SetUp()
 
  private:
   void import_image() const;
