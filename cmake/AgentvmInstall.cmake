@@ -20,9 +20,11 @@ install(CODE "
 
 set(private_dir "${CMAKE_INSTALL_LIBEXECDIR}/agentvm")
 set(data_dir "${CMAKE_INSTALL_DATADIR}/agentvm")
-if(TARGET agentvm)
-  install(TARGETS agentvm RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
-endif()
+foreach(program agentvm containerd-shim-agentvm-v2)
+  if(TARGET ${program})
+    install(TARGETS ${program} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+  endif()
+endforeach()
 foreach(program agentvm-agent)
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION "${private_dir}")
@@ -39,7 +41,7 @@ install(PROGRAMS guest-agent/image/build-image DESTINATION "${CMAKE_INSTALL_SBIN
         RENAME agentvm-image)
 
 install(FILES README.md CHANGELOG.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
-foreach(page agentvm agentvm-image)
+foreach(page agentvm agentvm-image containerd-shim-agentvm-v2)
   if(EXISTS "${PROJECT_SOURCE_DIR}/docs/man/${page}.8")
     install(FILES "docs/man/${page}.8" DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
   endif()

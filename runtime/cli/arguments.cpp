@@ -55,6 +55,7 @@ std::variant<Arguments, int> parse_arguments(int argc, const char* const* argv) 
   add_host_verbs(verbs);
   add_template_verb(verbs);
   add_pool_verb(verbs);
+  add_install_verb(verbs);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

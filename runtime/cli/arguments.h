@@ -8,6 +8,8 @@
 #include <variant>
 #include <vector>
 
+#include "runtime/install/install.h"
+
 namespace agentvm::runtime::cli {
 
 struct Globals {
@@ -148,6 +150,13 @@ struct PoolOptions {
   PoolAction action = PoolAction::list;
   std::string format = "table";  // list
 };
+struct InstallOptions {
+  EngineKind engine = EngineKind::docker;
+  std::string name = "agentvm";
+  std::string file;
+  bool remove = false;
+  bool dry_run = false;
+};
 // Verbs of runc that a microVM cannot honour: refused with a reason.
 struct RefusedOptions {
   std::string verb;
@@ -157,7 +166,7 @@ using Command =
     std::variant<CreateOptions, RunOptions, StartOptions, StateOptions, KillOptions, DeleteOptions,
                  PauseOptions, ResumeOptions, ExecOptions, PsOptions, ListOptions, EventsOptions,
                  UpdateOptions, SpecOptions, FeaturesOptions, CheckOptions, ConfigOptions,
-                 TemplateOptions, PoolOptions, RefusedOptions>;
+                 TemplateOptions, PoolOptions, InstallOptions, RefusedOptions>;
 
 struct Arguments {
   Globals globals;

@@ -219,4 +219,22 @@ void add_pool_verb(const Verbs& verbs) {
   drain_options->action = PoolAction::drain;
 }
 
+void add_install_verb(const Verbs& verbs) {
+  CLI::App* group = verbs.app.add_subcommand(
+      "install", "make agentvm a runtime of an engine, in the engine's own configuration");
+  group->require_subcommand(1);
+  const Verbs inner{*group, verbs.choose};
+  const auto add = [&](const char* name, EngineKind engine, const char* description) {
+    auto [verb, options] = add_verb<InstallOptions>(inner, name, description);
+    options->engine = engine;
+    verb->add_option("--name", options->name, "of the runtime (default: agentvm)");
+    verb->add_option("--file", options->file, "the engine's configuration, if it is elsewhere");
+    verb->add_flag("--remove", options->remove, "take it out again");
+    verb->add_flag("--dry-run", options->dry_run, "only print what would be written");
+  };
+  add("docker", EngineKind::docker, "/etc/docker/daemon.json");
+  add("containerd", EngineKind::containerd, "/etc/containerd/config.toml, for Kubernetes");
+  add("podman", EngineKind::podman, "/etc/containers/containers.conf.d/agentvm.conf");
+}
+
 }  // namespace agentvm::runtime::cli

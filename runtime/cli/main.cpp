@@ -62,6 +62,7 @@ Result<int> run_verb(const Engine& engine, const Command& command) {
     Result<int> operator()(const ConfigOptions& o) const { return run_config(engine, o); }
     Result<int> operator()(const TemplateOptions& o) const { return run_template(engine, o); }
     Result<int> operator()(const PoolOptions& o) const { return run_pool(engine, o); }
+    Result<int> operator()(const InstallOptions& o) const { return run_install(engine, o); }
     Result<int> operator()(const RefusedOptions& o) const { return run_refused(engine, o); }
   };
   return std::visit(Dispatch{engine}, command);

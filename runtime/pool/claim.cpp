@@ -25,8 +25,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kLockPatience{1000};
-// Longer than the holder gives QEMU for it.
-constexpr milliseconds kGrowPatience{60000};
 
 bool same_file_system(int one, int other) {
   struct stat first{};

@@ -1,3 +1,5 @@
+#include "tests/e2e/harness/debian13.h"
+
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,19 +13,12 @@ namespace {
 
 using testing::HasSubstr;
 
-// A program of Debian 13; the other tests run with the host's.
-std::string fetch(const std::string& program, const std::string& package) {
-  const Outcome fetched = run_command({AGENTVM_FETCH_DEBIAN13, AGENTVM_FETCHED, program, package});
-  EXPECT_EQ(fetched.status, 0) << fetched.err;
-  return fetched.out.substr(0, fetched.out.find('\n'));
-}
-
 // On Debian 12 the host's is the one in C.
 class RustVirtiofsd : public Agentvm {
  protected:
   void SetUp() override {
     Agentvm::SetUp();
-    configure("virtiofsd = \"" + fetch("/usr/libexec/virtiofsd", "virtiofsd") + "\"");
+    configure("virtiofsd = \"" + fetch_debian13("/usr/libexec/virtiofsd", "virtiofsd") + "\"");
   }
 };
 
@@ -77,7 +72,7 @@ class NewerQemu : public Agentvm {
  protected:
   void SetUp() override {
     Agentvm::SetUp();
-    const std::string qemu = fetch("/usr/bin/qemu-system-x86_64", "qemu-system-x86");
+    const std::string qemu = fetch_debian13("/usr/bin/qemu-system-x86_64", "qemu-system-x86");
     EXPECT_THAT(run_command({qemu, "--version"}).out, HasSubstr("version 10."));
     configure("qemu = \"" + qemu + "\"",
               "automatic = false\ndirectory = \"" + scratch() + "/templates\"\n", "", 1);

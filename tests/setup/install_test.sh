@@ -9,7 +9,7 @@ test_install() {
   local file config=$scratch/stage/etc/agentvm/config.toml
   export DESTDIR=$scratch/stage
   cmake --install "$build" >/dev/null
-  for file in bin/agentvm libexec/agentvm/agentvm-vsock libexec/agentvm/agentvm-agent \
+  for file in bin/agentvm bin/containerd-shim-agentvm-v2 libexec/agentvm/agentvm-vsock libexec/agentvm/agentvm-agent \
     sbin/agentvm-image share/agentvm/modules share/agentvm/vmlinux share/agentvm/initramfs.cpio \
     share/agentvm/kernel-release share/doc/agentvm/README.md share/doc/agentvm/config.toml; do
     [[ -e $DESTDIR$prefix/$file ]] || fail "$prefix/$file is missing"

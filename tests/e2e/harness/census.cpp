@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 namespace {
 
 bool is_ours(const std::string& name) {
-  for (const char* ours : {"agentvm", "qemu-system", "virtiofsd"}) {
+  for (const char* ours : {"agentvm", "containerd-shim", "qemu-system", "virtiofsd"}) {
     if (name.starts_with(ours)) return true;
   }
   return false;
@@ -70,6 +70,8 @@ Census take_census() {
   count_entries(census, "interface", "/sys/class/net");
   count_entries(census, "shared memory", "/dev/shm");
   count_entries(census, "container", "/run/agentvm");
+  count_entries(census, "shim's state", "/run/agentvm-shim");
+  count_entries(census, "shim's socket", "/run/containerd/s");
   return census;
 }
 
