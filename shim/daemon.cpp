@@ -93,7 +93,9 @@ Result<int> run_serve(const Arguments& arguments) {
   EventPublisher events(io.get_executor(), address != nullptr ? address : "", arguments.name_space);
   Containers containers;
   Surroundings surroundings{arguments.name_space, names.state_root, *reaper, events, containers};
-  rpc::Server server;
+  rpc::ServerLimits limits;
+  limits.calls_per_connection = 2 * Containers::kMostExecs;  // containerd waits for each of them
+  rpc::Server server(limits);
   bool stopping = false;
   const auto stop = [&] {
     if (std::exchange(stopping, true)) return;

@@ -185,7 +185,7 @@ Result<void> take_over(const Surroundings& in, Container& container) {
 
 Task<std::unique_ptr<ProcessIo>> open_io(const Surroundings& in, const Container& container,
                                          const Process& process) {
-  // A braced temporary among a coroutine's arguments is destroyed twice by g++ 12.
+  // Named: README.md, "Coroutines".
   IoOwner owner{in.name_space, container.id, container.bundle};
   return ProcessIo::open(in.reaper, std::move(owner), process.streams);
 }
@@ -209,7 +209,8 @@ Task<pid_t> make_container(Surroundings& in, task::CreateTaskRequest request) {
   init.pid = CO_TRY(std::move(made));
   if (auto taken = take_over(in, *container); !taken) {
     (void)::kill(init.pid, SIGKILL);
-    auto undone = co_await run_verb(in.reaper, container->make_verb(Verb::remove));
+    verb = container->make_verb(Verb::remove);
+    auto undone = co_await run_verb(in.reaper, verb);
     Error error = std::move(taken).error();
     co_return std::unexpected(undone ? std::move(error) : std::move(error).also(undone.error()));
   }
@@ -222,13 +223,15 @@ Task<pid_t> make_container(Surroundings& in, task::CreateTaskRequest request) {
 
 // Ends with `process` running, its lock held by the caller.
 Task<void> start_init(Surroundings& in, std::shared_ptr<Container> container) {
-  auto started = co_await run_verb(in.reaper, container->make_verb(Verb::start));
+  const VerbRequest verb = container->make_verb(Verb::start);
+  auto started = co_await run_verb(in.reaper, verb);
   CO_TRY(std::move(started));
   co_return Result<void>{};
 }
 
 Task<void> start_exec(Surroundings& in, std::shared_ptr<Container> container,
                       std::shared_ptr<Process> process) {
+  const auto executor = co_await asio::this_coro::executor;
   CO_TRY(allow(container->init->status, Request::exec, false));
   auto io = co_await open_io(in, *container, *process);
   process->io = CO_TRY(std::move(io));
@@ -238,10 +241,13 @@ Task<void> start_exec(Surroundings& in, std::shared_ptr<Container> container,
   const Reaper::Hold hold(in.reaper);
   auto made = co_await run_verb(in.reaper, verb, process->io->verb_stdio());
   process->pid = CO_TRY(std::move(made));
-  follow(in, container, process, co_await asio::this_coro::executor);
+  follow(in, container, process, executor);
   // One that has ended already has no name any more, and needs none.
   process->guest_name = container->guest->exec_name(process->pid).value_or("");
-  CO_TRY(process->io->started());
+  if (auto flows = process->io->started(); !flows) {
+    (void)::kill(process->pid, SIGKILL);
+    co_return flows;
+  }
   if (process->stdin_closed) process->io->close_stdin();
   if (process->window) CO_TRY(process->io->resize(*process->window));
   co_return Result<void>{};
@@ -270,7 +276,8 @@ Task<void> remove_from_host(Surroundings& in, std::shared_ptr<Container> contain
   const auto held = co_await container->init->lock.lock();
   CO_TRY(in.containers.find(container->id));  // somebody else may have been faster
   CO_TRY(allow(container->init->status, Request::remove, false));
-  auto removed = co_await run_verb(in.reaper, container->make_verb(Verb::remove));
+  const VerbRequest verb = container->make_verb(Verb::remove);
+  auto removed = co_await run_verb(in.reaper, verb);
   if (!removed && removed.error().kind != ErrorKind::not_found) {
     co_return std::unexpected(std::move(removed).error());
   }
@@ -308,6 +315,7 @@ Task<void> add_exec(Surroundings& in, task::ExecProcessRequest request) {
 }
 
 Task<pid_t> start_process(Surroundings& in, std::string id, std::string exec_id) {
+  const auto executor = co_await asio::this_coro::executor;
   const auto container = CO_TRY(in.containers.find(id));
   const auto process = CO_TRY(in.containers.find(id, exec_id));
   const auto held = co_await process->lock.lock();
@@ -327,8 +335,7 @@ Task<pid_t> start_process(Surroundings& in, std::string id, std::string exec_id)
   publish_start(in, *process);
   // An exec that has ended already has no name, and an empty one is the init's.
   if (!process->is_exec() || !process->guest_name.empty()) {
-    asio::co_spawn(co_await asio::this_coro::executor, report_oom(in, container->guest, process),
-                   asio::detached);
+    asio::co_spawn(executor, report_oom(in, container->guest, process), asio::detached);
   }
   co_return process->pid;
 }

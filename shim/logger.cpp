@@ -26,6 +26,8 @@ struct Logger::State {
 namespace {
 
 constexpr std::chrono::seconds kReadyPatience{10};
+// Between the end of the pipe and that of a program that could not be executed.
+constexpr std::chrono::milliseconds kStillbirth{50};
 
 struct Pipes {
   std::pair<UniqueFd, UniqueFd> out;
@@ -77,9 +79,9 @@ Result<pid_t> spawn(const IoUri& uri, const Pipes& pipes, const std::string& nam
 // A byte or the end of the pipe, whatever comes first; both mean that it has begun, and whether it
 // still runs is asked afterwards.
 Task<void> wait_ready(int fd) {
-  auto ready = std::make_shared<Event>(co_await asio::this_coro::executor);
-  agentvm::spawn<void>(co_await asio::this_coro::executor, wait_readable(fd),
-                       [ready](const Result<void>&) { ready->set(); });
+  const auto executor = co_await asio::this_coro::executor;
+  auto ready = std::make_shared<Event>(executor);
+  agentvm::spawn<void>(executor, wait_readable(fd), [ready](const Result<void>&) { ready->set(); });
   if (co_await ready->wait_for(kReadyPatience)) co_return Result<void>{};
   co_return fail(ErrorKind::unavailable, "it did not say that it is ready");
 }
@@ -94,7 +96,8 @@ Task<Logger::Started> Logger::start(Reaper& reaper, const IoUri& uri, std::strin
   pipes.ready = CO_TRY(sys::pipe());
   const pid_t pid = CO_TRY(spawn(uri, pipes, name_space, container_id));
   pipes.ready.second.reset();
-  auto state = std::make_shared<State>(co_await asio::this_coro::executor, pid);
+  const auto executor = co_await asio::this_coro::executor;
+  auto state = std::make_shared<State>(executor, pid);
   reaper.watch(pid, [state](int) { state->ended.set(); });
   std::unique_ptr<Logger> logger(new Logger(state));
   auto ready = co_await wait_ready(pipes.ready.first.get());
@@ -103,7 +106,9 @@ Task<Logger::Started> Logger::start(Reaper& reaper, const IoUri& uri, std::strin
   const ssize_t told = ::read(pipes.ready.first.get(), &byte, 1);
   if (told < 0) co_return fail_errno(errno, "logging program");
   // Its end without a word is that of a program that could not be executed.
-  if (told == 0 && co_await state->ended.wait_for(std::chrono::milliseconds(20))) {
+  bool failed = told == 0;
+  if (failed) failed = co_await state->ended.wait_for(kStillbirth);
+  if (failed) {
     co_return fail(ErrorKind::unavailable,
                    fmt::format("logging program '{}' ended at once", uri.path));
   }

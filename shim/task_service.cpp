@@ -32,6 +32,16 @@ containerd::types::Status status_of(ProcessStatus status) {
   return containerd::types::UNKNOWN;
 }
 
+// What was killed ends once its last output is written, which may be never where nobody reads it.
+constexpr std::chrono::milliseconds kKillPatience{5000};
+
+asio::awaitable<void> see_to_death(std::shared_ptr<Process> process) {
+  const bool ended = co_await process->ended.wait_for(kKillPatience);
+  if (ended || process->exit) co_return;
+  log::warning("container '{}': its output is not read; killing it", process->container_id);
+  (void)::kill(process->pid, SIGKILL);
+}
+
 template <class Request, class Response>
 Task<std::string> dispatch(TaskService& service, Task<Response> (TaskService::*method)(Request),
                            const char* name, std::string payload) {
@@ -145,7 +155,8 @@ Task<void> TaskService::freeze(std::string id, Verb verb, ProcessStatus then) {
   const auto container = CO_TRY(in_.containers.find(id));
   const Request request = verb == Verb::pause ? Request::pause : Request::resume;
   CO_TRY(allow(container->init->status, request, false));
-  auto done = co_await run_verb(in_.reaper, container->make_verb(verb));
+  const VerbRequest call = container->make_verb(verb);
+  auto done = co_await run_verb(in_.reaper, call);
   CO_TRY(std::move(done));
   if (container->init->status != ProcessStatus::stopped) container->init->status = then;
   co_return Result<void>{};
@@ -190,6 +201,10 @@ Task<Empty> TaskService::kill(task::KillRequest request) {
     co_return Empty();
   }
   CO_TRY(std::move(sent));
+  if (request.signal() == SIGKILL) {
+    const auto executor = co_await asio::this_coro::executor;
+    asio::co_spawn(executor, see_to_death(process), asio::detached);
+  }
   co_return Empty();
 }
 
@@ -236,7 +251,8 @@ Task<Empty> TaskService::update(task::UpdateTaskRequest request) {
 
 Task<task::WaitResponse> TaskService::wait(task::WaitRequest request) {
   const auto process = CO_TRY(in_.containers.find(request.id(), request.exec_id()));
-  co_await process->ended.wait();
+  // Somebody else's time-out wakes every waiter.
+  while (!process->ended.is_set()) co_await process->ended.wait();
   if (!process->exit) co_return fail(ErrorKind::unavailable, "the shim is being shut down");
   task::WaitResponse response;
   response.set_exit_status(process->exit->status);

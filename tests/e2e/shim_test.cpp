@@ -157,6 +157,14 @@ TEST_F(Shim, KillEndsTheTaskWithWhatTheProgramMadeOfIt) {
   EXPECT_EQ(delete_task("web"), 137);
 }
 
+TEST_F(Shim, KillEndsATaskWhoseOutputNobodyReads) {
+  run_detached("web", "yes");
+  ASSERT_EQ(exec("web", {"/bin/true"}).status, 0);
+  EXPECT_EQ(ctr({"task", "kill", "--signal", "KILL", "web"}).status, 0);
+  wait_for_task("web", "STOPPED");
+  EXPECT_EQ(delete_task("web"), 137);
+}
+
 TEST_F(Shim, PauseStopsTheClockOfTheTask) {
   run_detached("web", "while :; do echo x >> /count; sleep 0.05; done");
   EXPECT_EQ(ctr({"task", "pause", "web"}).status, 0);
