@@ -18,6 +18,7 @@ class FakeAgent : public AgentService {
   }
 #define AGENTVM_STUBS(X)                                                            \
   X(configure, Configure, 0)                                                        \
+  X(set_network, SetNetwork, 0)                                                     \
   X(start_container, StartContainer, 0)                                             \
   X(exec_process, ExecProcess, 0)                                                   \
   X(wait_process, WaitProcess, 0)                                                   \
