@@ -68,6 +68,8 @@ void Docker::stop_dockerd(int signal) {
   dockerd_->send(signal);
   (void)dockerd_->wait();
   dockerd_.reset();
+  // dockerd takes any thread that has the number by now for itself.
+  if (signal == SIGKILL) ::unlink((scratch() + "/docker.pid").c_str());
   // Which it leaves mounted.
   (void)::umount((scratch() + "/docker-run/netns/default").c_str());
 }
