@@ -33,7 +33,7 @@ Result<void> make_mount(const RootfsMount& mount, const std::string& target) {
     return fail_errno(errno, fmt::format("mount the image ({})", mount.type));
   }
   // mount(2) makes a bind with the flags of its source: a second step gives it its own.
-  const unsigned long own = options.flags & ~(MS_BIND | MS_REC);
+  const unsigned long own = options.flags & ~static_cast<unsigned long>(MS_BIND | MS_REC);
   if (bind && own != 0 &&
       ::mount(nullptr, target.c_str(), nullptr, MS_BIND | MS_REMOUNT | own, nullptr) != 0) {
     return fail_errno(errno, "change the image's mount");
