@@ -37,17 +37,18 @@ Task<void> GuestNetwork::attach() {
 
 asio::awaitable<void> GuestNetwork::follow() {
   auto watch = NetworkWatch::open();
-  while (watch) {
+  while (watch && !parted_) {
     // What changed before the watch was there, or while it was not looked at, is not missed.
-    if (auto applied = co_await apply(); !applied) {
+    if (auto applied = co_await apply(); !applied && !parted_) {
       log::warning("the guest's network does not follow its namespace: {}",
                    applied.error().text());
     }
-    if (auto changed = co_await watch->wait_change(); !changed) break;
+    if (auto changed = co_await watch->wait_change(); !changed || parted_) break;
   }
 }
 
 void GuestNetwork::part() {
+  parted_ = true;
   for (const Joined& joined : joined_) part_interface(netlink_.get(), joined.index);
   joined_.clear();
 }
@@ -80,12 +81,13 @@ Task<void> GuestNetwork::join(const SeenInterface& interface) {
   auto plugged = co_await machine_.plug_nic(std::move(nic));
   if (plugged) co_return Result<void>{};
   part_interface(netlink_.get(), interface.index);
-  joined_.pop_back();
+  std::erase_if(joined_, [&](const Joined& joined) { return joined.index == interface.index; });
   co_return plugged;
 }
 
 Task<void> GuestNetwork::plug_new(const NetworkScan& scan) {
   for (const SeenInterface& interface : scan.interfaces) {
+    if (parted_) break;
     if (std::ranges::find(joined_, interface.index, &Joined::index) != joined_.end()) continue;
     auto done = co_await join(interface);
     CO_TRY(std::move(done), "interface '{}'", interface.guest.name());

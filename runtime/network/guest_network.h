@@ -29,7 +29,7 @@ class GuestNetwork {
   // What cannot be done is logged.
   [[nodiscard]] asio::awaitable<void> follow();
 
-  // The interfaces belong to the namespace again. The guest is not told.
+  // The interfaces belong to the namespace again, for good. The guest is not told.
   void part();
 
  private:
@@ -56,6 +56,7 @@ class GuestNetwork {
   std::string told_;      // the last request that the guest has carried out, serialized
   bool resolver_ = false;  // Docker's: its answers are let through
   bool names_ = false;     // and the guest reaches it
+  bool parted_ = false;
 };
 
 }  // namespace agentvm::runtime
