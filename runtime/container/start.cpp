@@ -36,7 +36,9 @@ Result<void> start_container(const Engine& engine, const std::string& id) {
   TRY(allow(effective_status(record), oci::Event::start, id));
   if (auto started = ask_monitor(dir, 4 * engine.config.vm.request_timeout); !started) {
     await_end(record.monitor.pid);
-    return started;
+    // One that died with its answer had started the program: what followed is the container's end.
+    const auto left = dir.load();
+    if (!left || left->status != Status::running) return started;
   }
   if (!record.poststart_hooks.empty()) {
     record.status = Status::running;

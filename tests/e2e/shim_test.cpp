@@ -198,7 +198,7 @@ TEST_F(Shim, UpdateChangesTheGuestsLimit) {
   ASSERT_TRUE(updated) << updated.error().text();
   EXPECT_THAT(ctr({"task", "metrics", "web"}).out, HasSubstr("33554432"));
   message.mutable_resources()->set_value(R"({"memory":{"limit":1099511627776}})");
-  expect_refused(request("web", "Update", message), ErrorKind::invalid_argument, "above the VM's");
+  expect_refused(request("web", "Update", message), ErrorKind::invalid_argument, "VM can grow to");
   message.mutable_resources()->set_value("{");
   expect_refused(request("web", "Update", message), ErrorKind::invalid_argument, "resources");
 }
