@@ -85,6 +85,11 @@ Result<std::optional<Message>> read_message(int fd) {
 
 }  // namespace
 
+Message answer_of(const Result<void>& outcome) {
+  if (outcome) return {MessageType::done, "", {}};
+  return {MessageType::failed, "", outcome.error()};
+}
+
 Result<void> Channel::send(const Message& message) {
   const std::string bytes = encode(message);
   std::size_t at = 0;

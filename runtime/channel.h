@@ -44,6 +44,9 @@ struct Message {
   UniqueFd fd = {};  // what goes with it, if anything
 };
 
+// done, or failed with the error.
+[[nodiscard]] Message answer_of(const Result<void>& outcome);
+
 // One end of such a connection.
 class Channel {
  public:

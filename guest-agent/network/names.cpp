@@ -21,8 +21,7 @@ namespace {
 using asio::ip::tcp;
 using asio::ip::udp;
 
-const asio::ip::address kAddress = asio::ip::make_address_v4(0x7f00000b);
-constexpr std::uint16_t kPort = 53;
+const asio::ip::address kAddress = asio::ip::make_address_v4(rpc::kResolverAddress);
 constexpr std::chrono::seconds kPatience{12};
 // As many as the host answers at a time. What comes beyond is dropped, and asked again.
 constexpr int kAtOnce = 64;
@@ -88,7 +87,7 @@ asio::awaitable<void> answer_stream(std::shared_ptr<State> state, tcp::socket co
     const auto [ended, n] =
         co_await asio::async_read(connection, asio::buffer(length), use_result);
     if (ended) break;
-    std::string question((std::size_t{length[0]} << 8) | length[1], '\0');
+    std::string question(rpc::length_of(length), '\0');
     const auto [broken, m] =
         co_await asio::async_read(connection, asio::buffer(question), use_result);
     if (broken || question.empty()) break;
@@ -108,8 +107,8 @@ Result<std::unique_ptr<Names>> Names::create(const asio::any_io_executor& execut
                                              UniqueFd stream) {
   auto client = TRY(rpc::Client::create(executor, std::move(stream)));
   auto state = std::make_shared<State>(executor, std::move(client));
-  TRY(listen_on(state->datagrams, udp::endpoint(kAddress, kPort)));
-  TRY(listen_on(state->streams, tcp::endpoint(kAddress, kPort)));
+  TRY(listen_on(state->datagrams, udp::endpoint(kAddress, rpc::kDnsPort)));
+  TRY(listen_on(state->streams, tcp::endpoint(kAddress, rpc::kDnsPort)));
   boost::system::error_code code;
   state->streams.listen(kConnections, code);
   if (code) return fail_asio(code, "listen on 127.0.0.11");

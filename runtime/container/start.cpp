@@ -5,20 +5,13 @@
 #include "oci/base/log.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
-#include "runtime/channel.h"
+#include "runtime/container/ask_monitor.h"
 #include "runtime/container/state_document.h"
 #include "runtime/hooks.h"
 
 namespace agentvm::runtime {
 
 namespace {
-
-Result<void> ask_monitor(const StateDir& dir, std::chrono::milliseconds timeout) {
-  Channel channel(TRY(sys::connect_unix_at(dir.fd(), kControlSocket), "reach the monitor"));
-  TRY(channel.send({MessageType::start, "", {}}));
-  TRY(channel.expect(MessageType::done, timeout, "the container's monitor"));
-  return {};
-}
 
 // What failed to start ends. The caller may delete it at once, which needs the stand-in's end.
 void await_end(pid_t stand_in) {
@@ -34,7 +27,9 @@ void await_end(pid_t stand_in) {
 Result<void> start_container(const Engine& engine, const std::string& id) {
   auto [dir, record] = TRY(open_container(engine, id));
   TRY(allow(effective_status(record), oci::Event::start, id));
-  if (auto started = ask_monitor(dir, 4 * engine.config.vm.request_timeout); !started) {
+  const Message request{MessageType::start, "", {}};
+  if (auto started = ask_monitor(dir, request, 4 * engine.config.vm.request_timeout);
+      !started) {
     await_end(record.monitor.pid);
     // One that died with its answer had started the program: what followed is the container's end.
     const auto left = dir.load();

@@ -36,10 +36,7 @@ Task<void> serve(ControlServer::Verbs& verbs, Channel channel) {
   auto message = CO_TRY(std::move(received));
   if (!message) co_return Result<void>{};
   auto done = co_await carry_out(verbs, *std::move(message));
-  if (!done) {
-    co_return channel.send({MessageType::failed, "", std::move(done).error()});
-  }
-  co_return channel.send({MessageType::done, "", {}});
+  co_return channel.send(answer_of(done));
 }
 
 }  // namespace

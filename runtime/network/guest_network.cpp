@@ -11,7 +11,6 @@
 #include "rpc/payload.h"
 #include "runtime/network/name_relay.h"
 #include "runtime/network/redirect.h"
-#include "runtime/network/watch.h"
 #include "runtime/session/process_streams.h"
 #include "vmm/slots.h"
 
@@ -23,6 +22,8 @@ GuestNetwork::GuestNetwork(vmm::LiveMachine& machine, std::shared_ptr<rpc::Agent
 
 Task<void> GuestNetwork::attach() {
   netlink_ = CO_TRY(open_netlink());
+  // Before the first look, so that no change after it is missed.
+  watch_ = CO_TRY(NetworkWatch::open());
   const auto scan = CO_TRY(scan_network(netlink_.get()));
   CO_TRY(check_untaken(scan));
   if (scan.interfaces.size() > vmm::kNicSlots) {
@@ -30,21 +31,24 @@ Task<void> GuestNetwork::attach() {
                    fmt::format("it has {} network interfaces, and a VM has places for {}",
                                scan.interfaces.size(), vmm::kNicSlots));
   }
-  auto applied = co_await apply();
+  auto applied = co_await apply(scan);
   CO_TRY(std::move(applied), "give the guest its network");
   co_return Result<void>{};
 }
 
 asio::awaitable<void> GuestNetwork::follow() {
-  auto watch = NetworkWatch::open();
-  while (watch && !parted_) {
-    // What changed before the watch was there, or while it was not looked at, is not missed.
-    if (auto applied = co_await apply(); !applied && !parted_) {
+  for (;;) {
+    if (auto changed = co_await watch_->wait_change(); !changed || parted_) co_return;
+    if (auto applied = co_await look_again(); !applied && !parted_) {
       log::warning("the guest's network does not follow its namespace: {}",
                    applied.error().text());
     }
-    if (auto changed = co_await watch->wait_change(); !changed || parted_) break;
   }
+}
+
+Task<void> GuestNetwork::look_again() {
+  const auto scan = CO_TRY(scan_network(netlink_.get()));
+  co_return co_await apply(scan);
 }
 
 void GuestNetwork::part() {
@@ -53,8 +57,7 @@ void GuestNetwork::part() {
   joined_.clear();
 }
 
-Task<void> GuestNetwork::apply() {
-  const auto scan = CO_TRY(scan_network(netlink_.get()));
+Task<void> GuestNetwork::apply(const NetworkScan& scan) {
   auto plugged = co_await plug_new(scan);
   CO_TRY(std::move(plugged));
   CO_TRY(find_resolver());
@@ -76,9 +79,12 @@ Task<void> GuestNetwork::join(const SeenInterface& interface) {
   }
   auto tap = CO_TRY(join_interface(netlink_.get(), interface));
   joined_.push_back({interface.index, tap.index, slot});
-  if (resolver_) CO_TRY(admit_resolver(netlink_.get(), interface.index, tap.index));
-  vmm::Nic nic{slot, interface.guest.mac(), interface.guest.mtu(), std::move(tap.fd)};
-  auto plugged = co_await machine_.plug_nic(std::move(nic));
+  Result<void> plugged;
+  if (resolver_) plugged = admit_resolver(netlink_.get(), interface.index, tap.index);
+  if (plugged) {
+    vmm::Nic nic{slot, interface.guest.mac(), interface.guest.mtu(), std::move(tap.fd)};
+    plugged = co_await machine_.plug_nic(std::move(nic));
+  }
   if (plugged) co_return Result<void>{};
   part_interface(netlink_.get(), interface.index);
   std::erase_if(joined_, [&](const Joined& joined) { return joined.index == interface.index; });

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "rpc/agent_client.h"
 #include "runtime/network/netlink.h"
 #include "runtime/network/scan.h"
+#include "runtime/network/watch.h"
 #include "runtime/session/guest_link.h"
 #include "vmm/machine.h"
 
@@ -39,7 +41,8 @@ class GuestNetwork {
     unsigned slot = 0;
   };
 
-  Task<void> apply();
+  Task<void> look_again();
+  Task<void> apply(const NetworkScan& scan);
   Task<void> join(const SeenInterface& interface);
   Task<void> plug_new(const NetworkScan& scan);
   Task<void> unplug_gone(const NetworkScan& scan);
@@ -52,6 +55,7 @@ class GuestNetwork {
   std::shared_ptr<rpc::AgentClient> agent_;
   GuestLink link_;
   NetlinkSocket netlink_;
+  std::optional<NetworkWatch> watch_;
   std::vector<Joined> joined_;
   std::string told_;      // the last request that the guest has carried out, serialized
   bool resolver_ = false;  // Docker's: its answers are let through

@@ -21,8 +21,7 @@ namespace {
 constexpr std::chrono::seconds kPatience{10};  // resolvers ask three servers, 3 s each, and give up
 constexpr std::size_t kAtOnce = 64;
 
-const asio::ip::address kResolver = asio::ip::make_address_v4(0x7f00000b);
-constexpr std::uint16_t kPort = 53;
+const asio::ip::address kResolver = asio::ip::make_address_v4(rpc::kResolverAddress);
 
 // Closes what waits too long.
 template <class Socket>
@@ -44,7 +43,7 @@ Task<std::string> ask_by_datagram(std::string query) {
   auto socket = std::make_shared<asio::ip::udp::socket>(executor);
   boost::system::error_code code;
   socket->open(asio::ip::udp::v4(), code);
-  if (!code) socket->connect({kResolver, kPort}, code);
+  if (!code) socket->connect({kResolver, rpc::kDnsPort}, code);
   if (code) co_return fail_asio(code, "reach the resolver");
   const Patience patience(executor, *socket);
   const auto [unsent, sent] = co_await socket->async_send(asio::buffer(query), use_result);
@@ -61,7 +60,7 @@ Task<std::string> ask_by_stream(std::string query) {
   const auto executor = co_await asio::this_coro::executor;
   auto socket = std::make_shared<asio::ip::tcp::socket>(executor);
   const Patience patience(executor, *socket);
-  const asio::ip::tcp::endpoint resolver(kResolver, kPort);
+  const asio::ip::tcp::endpoint resolver(kResolver, rpc::kDnsPort);
   const auto [refused] = co_await socket->async_connect(resolver, use_result);
   if (refused) co_return fail_asio(refused, "reach the resolver");
   const std::string framed = rpc::with_length(query);
@@ -70,7 +69,7 @@ Task<std::string> ask_by_stream(std::string query) {
   std::array<unsigned char, 2> length{};
   const auto [silent, got] = co_await asio::async_read(*socket, asio::buffer(length), use_result);
   if (silent) co_return fail_asio(silent, "hear the resolver");
-  std::string answer((std::size_t{length[0]} << 8) | length[1], '\0');
+  std::string answer(rpc::length_of(length), '\0');
   const auto [lost, size] = co_await asio::async_read(*socket, asio::buffer(answer), use_result);
   if (lost) co_return fail_asio(lost, "hear the resolver");
   co_return answer;

@@ -28,6 +28,7 @@
 
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
+#include "rpc/names.h"
 
 namespace agentvm::runtime {
 
@@ -38,7 +39,6 @@ using Qdisc = std::unique_ptr<rtnl_qdisc, NetlinkFree<rtnl_qdisc_put>>;
 using Filter = std::unique_ptr<rtnl_cls, NetlinkFree<rtnl_cls_put>>;
 
 constexpr std::uint32_t kIngress = TC_HANDLE(0xffff, 0);
-constexpr std::uint16_t kDnsPort = 53;
 
 // 32 bits of a packet from its network header on (tc-u32(8)), in host order.
 struct Match {
@@ -66,7 +66,7 @@ constexpr std::uint32_t kNeighbourAdvertisement = 136;
 
 // From port 53 to the reserved ones.
 constexpr Match answer_ports(int offset) {
-  return {std::uint32_t{kDnsPort} << 16 | kResolverPorts, 0xffff0000 | kResolverPorts, offset};
+  return {std::uint32_t{rpc::kDnsPort} << 16 | kResolverPorts, 0xffff0000 | kResolverPorts, offset};
 }
 
 constexpr Match ipv4_protocol(std::uint32_t number) {
@@ -207,7 +207,7 @@ bool has_resolver() {
   // "  sl  local_address ...", addresses as the CPU's 32-bit words in hexadecimal.
   constexpr std::size_t kLimit = std::size_t{1} << 20;
   const auto sockets = sys::read_file("/proc/thread-self/net/udp", kLimit);
-  const std::string local = fmt::format(" {:08X}:", htonl(0x7f00000b));
+  const std::string local = fmt::format(" {:08X}:", htonl(rpc::kResolverAddress));
   return sockets && sockets->find(local) != std::string::npos;
 }
 

@@ -53,11 +53,6 @@ Result<void> prepare(const HolderOrder& order) {
   return vmm::mount_guest_memory(path + "/" + kMemoryDirectory, order.machine.memory_mib);
 }
 
-Message answer_of(const Result<void>& outcome) {
-  if (outcome) return {MessageType::done, "", {}};
-  return {MessageType::failed, "", outcome.error()};
-}
-
 class Holder {
  public:
   Holder(const HolderOrder& order, Channel maker) : order_(order), maker_(std::move(maker)) {}
