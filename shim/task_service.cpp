@@ -251,8 +251,7 @@ Task<Empty> TaskService::update(task::UpdateTaskRequest request) {
 
 Task<task::WaitResponse> TaskService::wait(task::WaitRequest request) {
   const auto process = CO_TRY(in_.containers.find(request.id(), request.exec_id()));
-  // Somebody else's time-out wakes every waiter.
-  while (!process->ended.is_set()) co_await process->ended.wait();
+  co_await process->ended.wait();
   if (!process->exit) co_return fail(ErrorKind::unavailable, "the shim is being shut down");
   task::WaitResponse response;
   response.set_exit_status(process->exit->status);

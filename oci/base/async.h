@@ -43,7 +43,6 @@ inline constexpr auto use_result = asio::as_tuple(asio::use_awaitable);
 class Event {
  public:
   explicit Event(const asio::any_io_executor& executor)
-
       : timer_(std::make_shared<asio::steady_timer>(executor,
                                                     asio::steady_timer::time_point::max())) {}
   void set() {
@@ -52,7 +51,7 @@ class Event {
   }
   [[nodiscard]] bool is_set() const { return set_; }
   asio::awaitable<void> wait() {
-    if (!set_) (void)co_await timer_->async_wait(use_result);
+    while (!set_) (void)co_await timer_->async_wait(use_result);  // time-outs wake everybody
   }
   // False when `timeout` passed first.
   asio::awaitable<bool> wait_for(std::chrono::milliseconds timeout);
