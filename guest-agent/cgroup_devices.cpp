@@ -1,16 +1,14 @@
 #include "guest-agent/cgroup_devices.h"
 
 #include <fmt/format.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <string>
 #include <string_view>
 
+#include "guest-agent/bpf.h"
 #include "oci/base/try.h"
 
 namespace agentvm::guest {
@@ -120,16 +118,9 @@ Result<void> apply(DevicePolicy& policy, const oci::DeviceRule& rule) {
   return {};
 }
 
-constexpr bpf_insn insn(std::uint8_t code, std::uint8_t dst, std::uint8_t src, std::size_t offset,
-                        std::int32_t immediate) {
-  bpf_insn made{};
-  made.code = code;
-  made.dst_reg = static_cast<std::uint8_t>(dst & 0xf);
-  made.src_reg = static_cast<std::uint8_t>(src & 0xf);
-  made.off = static_cast<std::int16_t>(offset);
-  made.imm = immediate;
-  return made;
-}
+constexpr BpfProgram kProgram{"the device program", BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE};
+
+constexpr auto insn = bpf_instruction;
 
 // Registers, after the prologue.
 constexpr std::uint8_t kResult = BPF_REG_0;
@@ -174,17 +165,6 @@ void append_exception(std::vector<bpf_insn>& code, const Which& which, std::uint
   code.insert(code.end(), block.begin(), block.end());
 }
 
-std::string last_line(std::string_view log) {
-  log = log.substr(0, log.find('\0'));
-  while (log.ends_with('\n')) log.remove_suffix(1);
-  const std::size_t newline = log.rfind('\n');
-  return std::string(newline == std::string_view::npos ? log : log.substr(newline + 1));
-}
-
-long bpf(bpf_cmd command, bpf_attr& attributes) {
-  return ::syscall(SYS_bpf, command, &attributes, sizeof attributes);
-}
-
 }  // namespace
 
 Result<DevicePolicy> device_policy(std::span<const oci::DeviceRule> rules) {
@@ -221,23 +201,7 @@ std::vector<bpf_insn> device_program(const DevicePolicy& policy) {
 }
 
 Result<UniqueFd> load_device_program(std::span<const bpf_insn> program) {
-  constexpr std::string_view kLicense = "Apache-2.0";
-  bpf_attr attributes{};
-  attributes.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
-  attributes.insns = reinterpret_cast<std::uintptr_t>(program.data());
-  attributes.insn_cnt = static_cast<std::uint32_t>(program.size());
-  attributes.license = reinterpret_cast<std::uintptr_t>(kLicense.data());
-  long fd = bpf(BPF_PROG_LOAD, attributes);
-  if (fd >= 0) return UniqueFd(static_cast<int>(fd));
-  // Again with the verifier's log, which costs time and a buffer only when something is wrong.
-  const int error = errno;
-  std::string log(65536, '\0');
-  attributes.log_level = 1;
-  attributes.log_buf = reinterpret_cast<std::uintptr_t>(log.data());
-  attributes.log_size = static_cast<std::uint32_t>(log.size());
-  fd = bpf(BPF_PROG_LOAD, attributes);
-  if (fd >= 0) return UniqueFd(static_cast<int>(fd));
-  return fail_errno(error, fmt::format("load the device program: {}", last_line(log)));
+  return load_program(kProgram, program);
 }
 
 DevicePrograms::DevicePrograms() {
@@ -262,19 +226,7 @@ Result<std::shared_ptr<const UniqueFd>> DevicePrograms::load(std::vector<bpf_ins
 }
 
 Result<void> attach_device_program(int cgroup_fd, int program, std::optional<int> replaced) {
-  bpf_attr attributes{};
-  attributes.target_fd = static_cast<std::uint32_t>(cgroup_fd);
-  attributes.attach_bpf_fd = static_cast<std::uint32_t>(program);
-  attributes.attach_type = BPF_CGROUP_DEVICE;
-  attributes.attach_flags = BPF_F_ALLOW_MULTI;
-  if (replaced) {
-    attributes.attach_flags |= BPF_F_REPLACE;
-    attributes.replace_bpf_fd = static_cast<std::uint32_t>(*replaced);
-  }
-  if (bpf(BPF_PROG_ATTACH, attributes) != 0) {
-    return fail_errno(errno, "attach the device program");
-  }
-  return {};
+  return attach_program(kProgram, cgroup_fd, program, replaced);
 }
 
 }  // namespace agentvm::guest

@@ -6,8 +6,11 @@
 #include <boost/asio/ip/udp.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
+#include <optional>
 #include <string>
 
+#include "guest-agent/boot.h"
+#include "guest-agent/network/name_port.h"
 #include "oci/base/try.h"
 #include "rpc/agent.pb.h"
 #include "rpc/client.h"
@@ -27,15 +30,30 @@ constexpr std::chrono::seconds kPatience{12};
 constexpr int kAtOnce = 64;
 constexpr int kConnections = 32;
 
-template <class Acceptor, class Endpoint>
-Result<void> listen_on(Acceptor& socket, const Endpoint& endpoint) {
+// Above the ports that Linux gives to programs.
+constexpr std::uint16_t kHighestPort = 65535;
+constexpr std::uint16_t kLowestPort = 61000;
+
+template <class Socket, class Endpoint>
+boost::system::error_code bind(Socket& socket, const Endpoint& endpoint) {
   boost::system::error_code code;
+  boost::system::error_code ignored;
+  socket.close(ignored);
   socket.open(endpoint.protocol(), code);
-  // A server of the container's own on every address has precedence over nothing.
-  if (!code) socket.set_option(asio::socket_base::reuse_address(true), code);
   if (!code) socket.bind(endpoint, code);
-  if (code) return fail_asio(code, "listen on 127.0.0.11");
-  return {};
+  return code;
+}
+
+// A port that is free for both.
+Result<std::uint16_t> bind_both(udp::socket& datagrams, tcp::acceptor& streams) {
+  boost::system::error_code code;
+  for (std::uint16_t port = kHighestPort; port >= kLowestPort; --port) {
+    code = bind(datagrams, udp::endpoint(kAddress, port));
+    if (!code) code = bind(streams, tcp::endpoint(kAddress, port));
+    if (!code) return port;
+    if (code != asio::error::address_in_use) break;
+  }
+  return fail_asio(code, "listen on 127.0.0.11");
 }
 
 }  // namespace
@@ -47,6 +65,7 @@ struct Names::State {
   rpc::Client client;
   udp::socket datagrams;
   tcp::acceptor streams;
+  std::optional<NamePort> port;
   int asking = 0;
   int connections = 0;
 };
@@ -84,8 +103,7 @@ template <class State>
 asio::awaitable<void> answer_stream(std::shared_ptr<State> state, tcp::socket connection) {
   for (;;) {
     std::array<unsigned char, 2> length{};
-    const auto [ended, n] =
-        co_await asio::async_read(connection, asio::buffer(length), use_result);
+    const auto [ended, n] = co_await asio::async_read(connection, asio::buffer(length), use_result);
     if (ended) break;
     std::string question(rpc::length_of(length), '\0');
     const auto [broken, m] =
@@ -107,11 +125,11 @@ Result<std::unique_ptr<Names>> Names::create(const asio::any_io_executor& execut
                                              UniqueFd stream) {
   auto client = TRY(rpc::Client::create(executor, std::move(stream)));
   auto state = std::make_shared<State>(executor, std::move(client));
-  TRY(listen_on(state->datagrams, udp::endpoint(kAddress, rpc::kDnsPort)));
-  TRY(listen_on(state->streams, tcp::endpoint(kAddress, rpc::kDnsPort)));
+  const std::uint16_t port = TRY(bind_both(state->datagrams, state->streams));
   boost::system::error_code code;
   state->streams.listen(kConnections, code);
   if (code) return fail_asio(code, "listen on 127.0.0.11");
+  state->port.emplace(TRY(NamePort::create(kCgroupRoot, port)));
   asio::co_spawn(executor, serve_datagrams(state), asio::detached);
   asio::co_spawn(executor, serve_streams(state), asio::detached);
   return std::unique_ptr<Names>(new Names(std::move(state)));
@@ -121,6 +139,7 @@ Names::~Names() {
   boost::system::error_code ignored;
   state_->datagrams.close(ignored);
   state_->streams.close(ignored);
+  state_->port.reset();
   state_->client.close();
 }
 

@@ -11,7 +11,7 @@ namespace agentvm::guest {
 
 class Names {
  public:
-  // `stream` leads to the host. Listens on port 53, UDP and TCP.
+  // `stream` leads to the host. Answers on port 53, UDP and TCP, without having it (name_port.h).
   [[nodiscard]] static Result<std::unique_ptr<Names>> create(const asio::any_io_executor& executor,
                                                              UniqueFd stream);
   // What is under way ends by itself.

@@ -24,8 +24,8 @@ TEST_F(DockerNetwork, TheBridgeLeadsOutAndPublishedPortsLeadIn) {
   EXPECT_THAT(exec("web", "ip addr show eth0").out, HasSubstr("inet " + address + "/16"));
   EXPECT_EQ(exec("web", "ping -c 1 -w 10 10.88.0.1").status, 0);
   const auto fetch = [](const std::string& host) {
-    return std::vector<std::string>{"sh", "-c", "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | socat -t 5 - TCP:" +
-                                                    host + ":8080"};
+    return std::vector<std::string>{
+        "sh", "-c", "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | socat -t 5 - TCP:" + host + ":8080"};
   };
   const auto fetched = [](const Outcome& outcome) { return outcome.out.ends_with("hello\n"); };
   EXPECT_TRUE(eventually([&] { return fetched(network_->run_outside(fetch("10.88.0.2"))); }));
@@ -35,15 +35,15 @@ TEST_F(DockerNetwork, TheBridgeLeadsOutAndPublishedPortsLeadIn) {
 TEST_F(DockerNetwork, NamesResolveOnAUserNetwork) {
   const TestNameServer names(*network_);
   docker_out({"network", "create", "backend"});
-  const Outcome web = docker_run(
-      {"--detach", "--name", "web", "--network", "backend", "--network-alias", "www"},
-      "echo hello > /index.html; exec httpd -f -p 80 -h /");
+  const Outcome web =
+      docker_run({"--detach", "--name", "web", "--network", "backend", "--network-alias", "www"},
+                 "echo hello > /index.html; exec httpd -f -p 80 -h /");
   ASSERT_EQ(web.status, 0) << web.err;
-  ASSERT_EQ(docker_run({"--detach", "--name", "client", "--network", "backend", "--dns",
-                        "10.88.0.1"},
-                       "sleep 1000")
-                .status,
-            0);
+  ASSERT_EQ(
+      docker_run({"--detach", "--name", "client", "--network", "backend", "--dns", "10.88.0.1"},
+                 "sleep 1000")
+          .status,
+      0);
   EXPECT_THAT(exec("client", "cat /etc/resolv.conf").out, HasSubstr("nameserver 127.0.0.11"));
   for (const std::string name : {"web", "www"}) {
     EXPECT_TRUE(eventually([&] {
@@ -64,15 +64,15 @@ TEST_F(DockerNetwork, ConnectAndDisconnectChangeARunningContainer) {
     return links.find("eth0") != std::string::npos && links.find("eth1") != std::string::npos;
   }));
   docker_out({"network", "disconnect", "first", "web"});
-  EXPECT_TRUE(eventually([&] {
-    return exec("web", "ip addr").out.find("eth0") == std::string::npos;
-  }));
+  EXPECT_TRUE(
+      eventually([&] { return exec("web", "ip addr").out.find("eth0") == std::string::npos; }));
   docker_out({"network", "connect", "first", "web"});
-  const std::string address = docker_out(
-      {"inspect", "--format", "{{.NetworkSettings.Networks.first.IPAddress}}", "web"});
+  const std::string address =
+      docker_out({"inspect", "--format", "{{.NetworkSettings.Networks.first.IPAddress}}", "web"});
   EXPECT_TRUE(eventually([&] {
     return exec("web", "ip addr").out.find("inet " + address) != std::string::npos;
-  })) << exec("web", "ip addr").out << log_of("web");
+  })) << exec("web", "ip addr").out
+      << log_of("web");
 }
 
 // Docker's resolver comes with the first network of a user's.
@@ -84,6 +84,20 @@ TEST_F(DockerNetwork, NamesResolveOnceAUserNetworkIsConnected) {
   docker_out({"network", "connect", "backend", "late"});
   EXPECT_TRUE(eventually([&] { return exec("late", "ping -c 1 -w 5 web").status == 0; }))
       << exec("late", "cat /etc/resolv.conf; nslookup web").out << log_of("late");
+}
+
+TEST_F(DockerNetwork, AServerOfTheContainersOwnMayHaveTheResolversPort) {
+  docker_out({"network", "create", "backend"});
+  ASSERT_EQ(docker_run({"--detach", "--name", "web", "--network", "backend"}, "sleep 1000").status,
+            0);
+  const Outcome outcome =
+      docker_run({"--rm", "--network", "backend", "--volume", "/usr:/usr:ro", "--volume",
+                  "/usr/lib:/lib:ro", "--volume", "/usr/lib64:/lib64:ro"},
+                 "for kind in UDP4 TCP4; do socat $kind-LISTEN:53,fork EXEC:/bin/cat & done; "
+                 "until [ $(netstat -ln | grep -c ':53 ') = 2 ]; do sleep 0.1; done; "
+                 "for kind in UDP4 TCP4; do echo mine | socat -t 2 - $kind:127.0.0.1:53; done; "
+                 "ping -c 1 -w 5 web >/dev/null && echo reached");
+  EXPECT_EQ(outcome.out, "mine\nmine\nreached\n") << outcome.err;
 }
 
 TEST_F(DockerNetwork, NoneIsLoopbackAndWhatAVmCannotShareIsRefused) {
