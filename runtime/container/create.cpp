@@ -20,6 +20,7 @@
 #include "runtime/host_limits.h"
 #include "runtime/monitor/spawn.h"
 #include "runtime/monitor/surroundings.h"
+#include "runtime/oom_score.h"
 #include "runtime/pool/claim.h"
 #include "runtime/pool/fill.h"
 #include "runtime/recorded_cgroup.h"
@@ -202,12 +203,12 @@ Result<void> limit_cpu_time(const MonitorPlan& plan, const ContainerRecord& reco
   return {};
 }
 
-// The processes of a VM that waited, into the container's cgroup.
+// The processes of a VM that waited, into the container's cgroup, with its score.
 Result<void> move_claimed_vm(const MonitorPlan& plan, const ContainerRecord& record) {
-  if (!plan.claimed || record.cgroup.dirs.empty()) return {};
   const auto cgroup = HostCgroup::adopt(record.cgroup);
   for (const pid_t pid : TRY(HostCgroup::adopt(plan.claimed->cgroup).pids())) {
-    TRY(cgroup.join(pid));
+    if (!record.cgroup.dirs.empty()) TRY(cgroup.join(pid));
+    apply_oom_score(plan.spec, pid);
   }
   return {};
 }

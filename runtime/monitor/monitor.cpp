@@ -14,6 +14,7 @@
 #include "runtime/monitor/guest_boot.h"
 #include "runtime/monitor/surroundings.h"
 #include "runtime/network/guest_network.h"
+#include "runtime/oom_score.h"
 #include "runtime/orphan.h"
 #include "runtime/pool/holder.h"
 #include "runtime/process_title.h"
@@ -236,6 +237,7 @@ Result<HostStdio> take_stdio(MonitorPlan& plan) {
 
 Result<HostStdio> prepare(MonitorPlan& plan) {
   set_process_title(plan.spec.process->args);
+  apply_oom_score(plan.spec, 0);
   auto stdio = TRY(take_stdio(plan));
   if (plan.foreground) log::keep_stderr();
   detach_stdio();

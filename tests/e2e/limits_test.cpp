@@ -57,6 +57,19 @@ TEST_F(Limits, ProcessesBeyondTheLimitCannotBeMade) {
               AllOf(HasSubstr("Resource temporarily unavailable"), Not(HasSubstr("all\n"))));
 }
 
+TEST_F(Limits, TheHostEndsTheVmAsReadilyAsTheSpecSays) {
+  Bundle bundle({"/bin/sleep", "1000"});
+  bundle.spec.process->oom_score_adj = 432;
+  create("web", bundle);
+  std::vector<pid_t> all{stand_in("web")};
+  for (const char* name : {"qemu-system", "virtiofsd", "agentvm-vsock"}) {
+    const auto pids = processes_of("web", name);
+    EXPECT_FALSE(pids.empty()) << name;
+    all.insert(all.end(), pids.begin(), pids.end());
+  }
+  for (const pid_t pid : all) EXPECT_EQ(oom_score_of(pid), "432\n");
+}
+
 TEST_F(Limits, TheVmIsSizedFromTheLimits) {
   Bundle bundle({"/bin/sleep", "1000"});
   bundle.spec.linux_->resources->memory.emplace();

@@ -86,6 +86,7 @@ TEST_F(Pool, IsFilledByTheFirstContainerThatFindsItEmpty) {
 TEST_F(Pool, ServesAContainersWholeLife) {
   fill();
   Bundle bundle(Bundle::shell("touch /made; while sleep 1; do :; done"));
+  bundle.spec.process->oom_score_adj = 321;
   create("web", bundle);
   EXPECT_THAT(with_status("taken"), SizeIs(1));
   start("web");
@@ -102,6 +103,9 @@ TEST_F(Pool, ServesAContainersWholeLife) {
   EXPECT_THAT(in_cgroup_of("web", "agentvm-vsock"), SizeIs(1));
   EXPECT_THAT(in_cgroup_of("web", "virtiofsd"), SizeIs(2));
   EXPECT_THAT(in_cgroup_of("web", "agentvm"), SizeIs(3)) << "stand-in, holder, vsock backend";
+  for (const char* name : {"agentvm", "qemu-system", "virtiofsd"}) {
+    for (const pid_t pid : in_cgroup_of("web", name)) EXPECT_EQ(oom_score_of(pid), "321\n") << name;
+  }
   EXPECT_TRUE(eventually([&] { return fs::exists(bundle.rootfs() + "/made"); }));
   EXPECT_EQ(agentvm({"kill", "web", "KILL"}).status, 0);
   wait_for_status("web", "stopped");

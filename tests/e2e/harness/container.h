@@ -39,6 +39,10 @@ class Agentvm : public testing::Test {
   [[nodiscard]] std::string status(const std::string& id) const;
   // The stand-in's pid as `state` tells it.
   [[nodiscard]] pid_t stand_in(const std::string& id) const;
+  // Of a process of the host, as the kernel writes it, with a newline.
+  [[nodiscard]] static std::string oom_score_of(pid_t pid) {
+    return read_file("/proc/" + std::to_string(pid) + "/oom_score_adj");
+  }
   void wait_for_status(const std::string& id, const std::string& wanted) const;
   // Host processes of a container's VM by the start of their name: "qemu-system".
   [[nodiscard]] std::vector<pid_t> processes_of(const std::string& id,
