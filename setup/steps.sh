@@ -3,11 +3,15 @@
 #   steps_log FILE            where the steps' output goes
 #   step TITLE COMMAND...     runs the command; prints one line when it is done, and signs of life
 #                             before. On failure: the end of its output, and its exit status.
+#   ahead COMMAND...          begins, beside what follows and with the lowest priority, what a later
+#                             step does anyway
+#   ahead_end                 ends that, wherever it is
 # shellcheck shell=bash
 
 steps_file=/dev/null
 steps_child=''
 steps_ticker=''
+steps_ahead=''
 
 steps_log() {
   steps_file=$1
@@ -22,6 +26,19 @@ steps_log() {
 steps_end() {
   [[ ! $steps_child ]] || kill -TERM -- "-$steps_child" 2>/dev/null || true
   [[ ! $steps_ticker ]] || kill "$steps_ticker" 2>/dev/null || true
+  ahead_end
+}
+
+ahead() {
+  setsid nice -n 19 "$@" >"$steps_file.ahead" 2>&1 </dev/null &
+  steps_ahead=$!
+}
+
+ahead_end() {
+  [[ $steps_ahead ]] || return 0
+  kill -TERM -- "-$steps_ahead" 2>/dev/null || true
+  wait "$steps_ahead" 2>/dev/null || true
+  steps_ahead=''
 }
 
 # Tenths of a second since an unspecified start.

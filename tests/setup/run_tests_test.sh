@@ -59,6 +59,18 @@ test_fails_when_no_test_ran() {
   expect_in "$output" '0 passed, 0 failed, 0 skipped'
 }
 
+test_ends_what_was_begun_ahead() {
+  local how
+  for how in ahead_end 'exit 1'; do
+    rm -f pid
+    bash -c ". '$source_dir/setup/steps.sh'; steps_log log
+      ahead bash -c 'echo \$\$ >pid.new; mv pid.new pid; exec sleep 1000'
+      until [[ -e pid ]]; do sleep 0.05; done
+      $how" || true
+    expect_failure kill -0 "$(<pid)"
+  done
+}
+
 test_allows_in_ci_only_the_skips_that_are_named() {
   make_tree
   add A.Works run
