@@ -54,13 +54,12 @@ void Docker::start_dockerd() {
   options.environment = {"DOCKER_RAMDISK="};
   dockerd_ = std::make_unique<Background>(
       network_->inside({"dockerd", "--data-root", scratch() + "/docker", "--exec-root",
-                        scratch() + "/docker-run", "--pidfile", scratch() + "/docker.pid",
-                        "--host", "unix://" + scratch() + "/docker.sock", "--cgroup-parent",
-                        cgroup_parent(), "--ip6tables=false", "--add-runtime",
-                        "agentvm=" + scratch() + "/runtime"}),
+                        scratch() + "/docker-run", "--pidfile", scratch() + "/docker.pid", "--host",
+                        "unix://" + scratch() + "/docker.sock", "--cgroup-parent", cgroup_parent(),
+                        "--ip6tables=false", "--add-runtime", "agentvm=" + scratch() + "/runtime"}),
       options);
-  ASSERT_TRUE(eventually([this] { return docker({"version"}).status == 0; },
-                         std::chrono::seconds(60)))
+  ASSERT_TRUE(
+      eventually([this] { return docker({"version"}).status == 0; }, std::chrono::seconds(60)))
       << "dockerd does not answer";
 }
 
@@ -84,7 +83,8 @@ void Docker::import_image() const {
 }
 
 std::vector<std::string> Docker::client(const std::vector<std::string>& arguments) const {
-  std::vector<std::string> argv{"/usr/bin/docker", "--host", "unix://" + scratch() + "/docker.sock"};
+  std::vector<std::string> argv{"/usr/bin/docker", "--host",
+                                "unix://" + scratch() + "/docker.sock"};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   return argv;
 }
@@ -96,10 +96,15 @@ Outcome Docker::docker(const std::vector<std::string>& arguments,
 
 Outcome Docker::docker_run(const std::vector<std::string>& options,
                            const std::string& script) const {
+  return run_command(docker_run_command(options, script));
+}
+
+std::vector<std::string> Docker::docker_run_command(const std::vector<std::string>& options,
+                                                    const std::string& script) const {
   std::vector<std::string> arguments{"run", "--runtime", "agentvm"};
   arguments.insert(arguments.end(), options.begin(), options.end());
   arguments.insert(arguments.end(), {"busybox", "sh", "-c", script});
-  return docker(arguments);
+  return client(arguments);
 }
 
 std::string Docker::docker_out(const std::vector<std::string>& arguments) const {

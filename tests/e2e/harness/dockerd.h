@@ -21,6 +21,9 @@ class Docker : public Agentvm {
                  const CommandOptions& options = {}) const;
   // `docker run --runtime agentvm <options> busybox sh -c <script>`.
   Outcome docker_run(const std::vector<std::string>& options, const std::string& script) const;
+  // Its words, for Background.
+  [[nodiscard]] std::vector<std::string> docker_run_command(const std::vector<std::string>& options,
+                                                            const std::string& script) const;
   // Standard output of a command that must succeed, without the last line's end.
   std::string docker_out(const std::vector<std::string>& arguments) const;
   // The runtime's log of a container that runs.
