@@ -84,6 +84,23 @@ files_table() {
   done
 }
 
+# A row of the network: text, figure, unit, what a unit has of the figure's, goal.
+network_row() {
+  local file=$results/network-$2.json
+  printf '| %s | %s | %s | **%s ×**; %s |\n' "$1" \
+    "$(jq -r --arg unit "$3" "(.agentvm/$4*100|round/100|tostring) + \" \" + \$unit" "$file")" \
+    "$(jq -r --arg unit "$3" "(.bare/$4*100|round/100|tostring) + \" \" + \$unit" "$file")" \
+    "$(jq '.agentvm/.bare*100|round/100' "$file")" "$5"
+}
+
+network_table() {
+  echo '| between a namespace of the host and the guest | agentvm | bare QEMU, its tap in that namespace | compared |'
+  echo '|---|---|---|---|'
+  network_row 'TCP stream to the guest' to_guest 'Mbit/s' 1e6 'goal ≥ 0.95 ×'
+  network_row 'TCP stream from the guest' from_guest 'Mbit/s' 1e6 'goal ≥ 0.95 ×'
+  network_row 'round trip' round_trip ms 1 'goal ≤ 1.1 ×'
+}
+
 # Bars of figure `start`, in milliseconds.
 write_plot() {
   jq -r '.results[] | [.command, (.median * 1000 | round)] | @tsv' "$results/start.json" |
@@ -119,6 +136,8 @@ TEXT
     main_table
     printf '\n'
     files_table
+    printf '\n'
+    network_table
     printf '\nProcesses of an idle container: name, PSS, the guest'"'"'s memory in it (KiB)\n\n```\n%s\n```\n' \
       "$(<"$results/memory.txt")"
     printf '\nWhere the time of a start from a template goes (%s)\n\n```\n%s\n```\n' \
