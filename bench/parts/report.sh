@@ -35,10 +35,6 @@ docker_row() {
     "**$(ratio "$ours" "$theirs") ×** runc's $(milliseconds "$theirs"); $3"
 }
 
-template_mib() {
-  agentvm template ls --format json | jq '.[0].memoryUsedBytes/1048576*10|round/10'
-}
-
 main_table() {
   local stream socat
   stream=$(stream_rate 'agentvm exec dd') socat=$(stream_rate 'socat over vsock')
@@ -68,7 +64,7 @@ main_table() {
     "$(jq .kib_each "$results/memory-20.json") KiB" '' '–'
   row 'a VM that waits in the pool, PSS of all its processes' "$(jq .kib "$results/pool.json") KiB" '' '–'
   row 'its CPU time in a second' "$(jq .cpu_ms_per_second "$results/pool.json") ms" '' '–'
-  row 'what a restore copies of the template' "$(template_mib) MiB" '' '–'
+  row 'what a restore copies of the template' "$(jq .mib "$results/template.json") MiB" '' '–'
 }
 
 files_table() {
@@ -120,18 +116,26 @@ write_plot() {
       }' >"$root/bench/start.svg"
 }
 
+describe_machine() {
+  printf 'Machine: %s, %s cores, %s; accelerator %s. %s runs each (a third of that for files, network and Docker, 3 for crowds).\n' \
+    "$(awk -F': ' '/model name/ {print $2; exit}' /proc/cpuinfo)" "$(nproc)" \
+    "Linux $(uname -r | cut -d- -f1)" "$(agentvm check | awk '$2=="accelerator" {print $3}' | tr -d :)" "$runs"
+}
+
+# The figures of this run in the place of older ones, and the page of all that there are.
 write_readme() {
+  mkdir -p "$root/bench/results"
+  cp "$results"/* "$root/bench/results/"
+  results=$root/bench/results
   {
     cat <<'TEXT'
 # Figures
 
-Written by `bench/run`. Every ratio is of medians taken in one run; the raw figures are in
-`results/`. The goals are those of the project's issues.
+Written by `bench/run`. Every row compares medians taken in one run, turn by turn; the raw figures are
+in `results/`. The goals are those of the project's issues.
 
 TEXT
-    printf 'Machine: %s, %s cores, %s; accelerator %s. %s runs each (a third of that for files and Docker, 3 for crowds).\n\n' \
-      "$(awk -F': ' '/model name/ {print $2; exit}' /proc/cpuinfo)" "$(nproc)" \
-      "Linux $(uname -r | cut -d- -f1)" "$(agentvm check | awk '$2=="accelerator" {print $3}' | tr -d :)" "$runs"
+    printf '%s\n\n' "$(<"$results/machine.txt")"
     printf '![from the command to the end of true](start.svg)\n\n'
     main_table
     printf '\n'
@@ -146,6 +150,5 @@ TEXT
     cat "$root/bench/limits.md"
   } >"$root/bench/README.md"
   write_plot
-  mkdir -p "$root/bench/results"
-  cp "$results"/*.json "$root/bench/results/"
+  say "written: bench/README.md"
 }
