@@ -10,6 +10,7 @@
 #include "oci/spec_writer.h"
 #include "rpc/agent_client.h"
 #include "runtime/container/state_document.h"
+#include "runtime/container_view.h"
 #include "runtime/monitor/control_server.h"
 #include "runtime/monitor/guest_boot.h"
 #include "runtime/monitor/surroundings.h"
@@ -117,6 +118,7 @@ Task<void> Life::create() {
   auto hooks = co_await await_creator(MessageType::hooks_done);
   plan_.timings.mark("create hooks done");
   if (hooks) hooks = co_await create_container();
+  if (hooks) hooks = show_container(plan_.share, plan_.dir->path() + "/" + kSharedDirectory);
   if (!hooks) {
     ending_ = true;
     (void)co_await guest_.machine->stop(std::chrono::milliseconds(0));
