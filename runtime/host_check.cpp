@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "oci/base/sys.h"
+#include "runtime/host_root.h"
 #include "runtime/pool/place.h"
 #include "runtime/vm_host.h"
 #include "vmm/template/store.h"
@@ -32,8 +33,9 @@ bool works_in_child(bool (*attempt)()) {
 }
 
 CheckItem check_user() {
-  if (::geteuid() == 0) return {"user", CheckVerdict::good, "running as root", ""};
-  return {"user", CheckVerdict::failed, fmt::format("running as uid {}", ::geteuid()),
+  const auto root = check_host_root();
+  if (root) return {"user", CheckVerdict::good, "running as root", ""};
+  return {"user", CheckVerdict::failed, root.error().text(),
           "run agentvm as root: it makes namespaces, cgroups and mounts"};
 }
 

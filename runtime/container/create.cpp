@@ -18,6 +18,7 @@
 #include "runtime/hooks.h"
 #include "runtime/host_cgroup.h"
 #include "runtime/host_limits.h"
+#include "runtime/host_root.h"
 #include "runtime/monitor/spawn.h"
 #include "runtime/monitor/surroundings.h"
 #include "runtime/oom_score.h"
@@ -290,6 +291,7 @@ Result<CreatedContainer> create_container(const Engine& engine, const CreateRequ
   Timings own;
   Timings& timings = request.timings != nullptr ? *request.timings : own;
   TRY(check_container_id(request.id));
+  TRY(check_host_root());
   const Bundle bundle = TRY(load_bundle(request.bundle));
   auto plan = TRY(make_plan(engine, request, bundle));
   auto record = TRY(make_record(engine, request, bundle));
