@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
+#include <fstream>
 
 namespace agentvm::e2e {
 
@@ -197,6 +198,14 @@ Outcome Background::wait(std::chrono::seconds timeout) {
   pid_ = -1;
   outcome_.status = to_status(wait_status);
   return outcome_;
+}
+
+bool is_gone(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string stat;
+  std::getline(file, stat);
+  const std::size_t at = stat.rfind(')');
+  return at == std::string::npos || stat.substr(at).starts_with(") Z");
 }
 
 }  // namespace agentvm::e2e

@@ -58,6 +58,9 @@ class Background {
   Outcome outcome_;
 };
 
+// Whether a process has ended; that its new parent has not reaped it yet does not count.
+[[nodiscard]] bool is_gone(pid_t pid);
+
 // Polls `condition` every 10 ms; for what has no event to wait for from outside.
 template <class Condition>
 bool eventually(Condition condition, std::chrono::seconds timeout = std::chrono::seconds(20)) {

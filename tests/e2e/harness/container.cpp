@@ -108,6 +108,10 @@ std::string Agentvm::guest_kernel_release() {
   return read_file(image_file("kernel-release"));
 }
 
+std::string Agentvm::shim_binary() {
+  return AGENTVM_SHIM_BINARY;
+}
+
 std::vector<std::string> Agentvm::command(const std::vector<std::string>& arguments) const {
   std::vector<std::string> argv{AGENTVM_BINARY, "--root", root(), "--config",
                                 scratch() + "/config.toml"};

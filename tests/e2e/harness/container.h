@@ -64,6 +64,8 @@ class Agentvm : public testing::Test {
   [[nodiscard]] const std::string& scratch() const { return scratch_->path(); }
   // What `uname -r` says in the guest.
   [[nodiscard]] static std::string guest_kernel_release();
+  // The build tree's containerd-shim-agentvm-v2.
+  [[nodiscard]] static std::string shim_binary();
   // The configuration file that every command gets: with `vm` appended to its table of that name,
   // and with `templates` as that table instead of the tests' own store.
   // `kernel`: another than the image's. `pool_vms`: how many wait; none, unless AGENTVM_TEST_POOL

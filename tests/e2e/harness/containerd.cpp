@@ -22,10 +22,6 @@ constexpr const char* kImage = "docker.io/library/busybox:test";
 
 }  // namespace
 
-std::string Containerd::shim_binary() {
-  return AGENTVM_SHIM_BINARY;
-}
-
 void Containerd::SetUp() {
   Agentvm::SetUp();
   if (HasFatalFailure()) return;
@@ -207,12 +203,6 @@ std::vector<pid_t> Containerd::parts_of(const std::string& id, const std::string
     }
   }
   return found;
-}
-
-bool Containerd::is_gone(pid_t pid) {
-  const std::string stat = read_file("/proc/" + std::to_string(pid) + "/stat");
-  const std::size_t at = stat.rfind(')');
-  return at == std::string::npos || stat.substr(at).starts_with(") Z");
 }
 
 std::string Containerd::bundle_of(const std::string& id) const {

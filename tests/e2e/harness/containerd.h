@@ -47,8 +47,6 @@ class Containerd : public Agentvm {
   [[nodiscard]] pid_t shim_pid(const std::string& id) const;
   // Descendants of the container's stand-in by the start of their name: "qemu-system".
   [[nodiscard]] std::vector<pid_t> parts_of(const std::string& id, const std::string& name) const;
-  // Ended and, where its new parent is slow, not reaped counts as gone.
-  [[nodiscard]] static bool is_gone(pid_t pid);
   [[nodiscard]] std::string bundle_of(const std::string& id) const;
 
   // One request to the shim of `id`, in the bytes of its message.
@@ -61,7 +59,6 @@ class Containerd : public Agentvm {
     return ask(id, method, rpc::serialize(message));
   }
 
-  [[nodiscard]] static std::string shim_binary();
   std::string snapshotter = "overlayfs";
   std::string containerd_program = "containerd";  // set before SetUp()
 

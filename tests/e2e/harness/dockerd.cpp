@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 
 namespace agentvm::e2e {
@@ -16,12 +17,13 @@ void Docker::SetUp() {
   Agentvm::SetUp();
   if (HasFatalFailure()) return;
   network_ = std::make_unique<TestNetwork>();
-  std::string runtime = "#!/bin/sh\nexec";
+  std::string wrapper = "#!/bin/sh\nexec";
   // Docker gives a --root of its own.
   for (const std::string& word : command({})) {
-    if (word != "--root" && word != root()) runtime += " " + word;
+    if (word != "--root" && word != root()) wrapper += " " + word;
   }
-  write_file(scratch() + "/runtime", runtime + " \"$@\"\n", 0755);
+  write_file(scratch() + "/runtime", wrapper + " \"$@\"\n", 0755);
+  prepare_daemon();
   start_dockerd();
   if (!HasFatalFailure()) import_image();
 }
@@ -34,6 +36,9 @@ void Docker::TearDown() {
       (void)docker({"rm", "--force", "--volumes", all.substr(at, end - at)});
     }
     stop_dockerd();
+    // One for each daemon that was killed.
+    while (::umount((scratch() + "/docker").c_str()) == 0) {
+    }
   }
   network_.reset();
   std::error_code ignored;
@@ -52,24 +57,42 @@ void Docker::start_dockerd() {
   CommandOptions options;
   options.file_output = true;
   options.environment = {"DOCKER_RAMDISK="};
-  dockerd_ = std::make_unique<Background>(
-      network_->inside({"dockerd", "--data-root", scratch() + "/docker", "--exec-root",
-                        scratch() + "/docker-run", "--pidfile", scratch() + "/docker.pid", "--host",
-                        "unix://" + scratch() + "/docker.sock", "--cgroup-parent", cgroup_parent(),
-                        "--ip6tables=false", "--add-runtime", "agentvm=" + scratch() + "/runtime"}),
-      options);
+  if (!program_path.empty()) {
+    options.environment.push_back("PATH=" + program_path + ":" + ::getenv("PATH"));
+  }
+  std::vector<std::string> argv = daemon_wrapper;
+  argv.insert(argv.end(),
+              {"/bin/sh", "-c", "exec \"$@\" >>\"$0\" 2>&1", scratch() + "/dockerd.log",
+               dockerd_program, "--data-root", scratch() + "/docker", "--exec-root",
+               scratch() + "/docker-run", "--pidfile", scratch() + "/docker.pid", "--host",
+               "unix://" + scratch() + "/docker.sock", "--cgroup-parent", cgroup_parent(),
+               "--ip6tables=false", "--add-runtime", "agentvm=" + scratch() + "/runtime"});
+  argv.insert(argv.end(), daemon_options.begin(), daemon_options.end());
+  dockerd_ = std::make_unique<Background>(network_->inside(argv), options);
   ASSERT_TRUE(
       eventually([this] { return docker({"version"}).status == 0; }, std::chrono::seconds(60)))
-      << "dockerd does not answer";
+      << "dockerd does not answer: " << daemon_log();
 }
 
-void Docker::stop_dockerd(int signal) {
-  dockerd_->send(signal);
+void Docker::stop_dockerd() {
+  dockerd_->send(SIGTERM);
   (void)dockerd_->wait();
   dockerd_.reset();
-  // dockerd takes any thread that has the number by now for itself.
-  if (signal == SIGKILL) ::unlink((scratch() + "/docker.pid").c_str());
   // Which it leaves mounted.
+  (void)::umount((scratch() + "/docker-run/netns/default").c_str());
+}
+
+void Docker::crash_dockerd() {
+  const std::string containerd_pid = scratch() + "/docker-run/containerd/containerd.pid";
+  const pid_t containerd = std::atoi(read_file(containerd_pid).c_str());
+  dockerd_->send(SIGKILL);
+  EXPECT_TRUE(eventually([=] { return is_gone(containerd); })) << "containerd lives";
+  (void)dockerd_->wait();
+  dockerd_.reset();
+  // A dockerd takes whatever has these numbers by now for the one that it looks for: a thread of
+  // another program, a dead process that nobody has reaped.
+  ::unlink((scratch() + "/docker.pid").c_str());
+  ::unlink(containerd_pid.c_str());
   (void)::umount((scratch() + "/docker-run/netns/default").c_str());
 }
 
@@ -83,8 +106,7 @@ void Docker::import_image() const {
 }
 
 std::vector<std::string> Docker::client(const std::vector<std::string>& arguments) const {
-  std::vector<std::string> argv{"/usr/bin/docker", "--host",
-                                "unix://" + scratch() + "/docker.sock"};
+  std::vector<std::string> argv{docker_program, "--host", "unix://" + scratch() + "/docker.sock"};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   return argv;
 }
@@ -101,7 +123,7 @@ Outcome Docker::docker_run(const std::vector<std::string>& options,
 
 std::vector<std::string> Docker::docker_run_command(const std::vector<std::string>& options,
                                                     const std::string& script) const {
-  std::vector<std::string> arguments{"run", "--runtime", "agentvm"};
+  std::vector<std::string> arguments{"run", "--runtime", runtime};
   arguments.insert(arguments.end(), options.begin(), options.end());
   arguments.insert(arguments.end(), {"busybox", "sh", "-c", script});
   return client(arguments);

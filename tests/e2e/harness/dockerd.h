@@ -29,15 +29,31 @@ class Docker : public Agentvm {
   // The runtime's log of a container that runs.
   [[nodiscard]] std::string log_of(const std::string& container) const;
 
+  // `docker <arguments>` as words, for what runs beside the test.
+  [[nodiscard]] std::vector<std::string> client(const std::vector<std::string>& arguments) const;
+
+  // Called before the daemon starts: what a kind of daemon needs in scratch().
+  virtual void prepare_daemon() {}
   void start_dockerd();
-  // With SIGTERM, or as given.
-  void stop_dockerd(int signal = SIGTERM);
+  void stop_dockerd();
+  // dockerd, and with it its containerd, as after SIGKILL or a crash; their containers stay.
+  void crash_dockerd();
+
+  // What the daemon does not say itself, for when a test has failed.
+  [[nodiscard]] std::string daemon_log() const { return read_file(scratch() + "/dockerd.log"); }
+
+  // Set before SetUp(), or in prepare_daemon().
+  std::string dockerd_program = "dockerd";
+  std::string docker_program = "/usr/bin/docker";
+  std::string program_path;                 // a directory in front of the daemon's PATH
+  std::vector<std::string> daemon_options;  // "--live-restore"
+  std::vector<std::string> daemon_wrapper;  // what runs the daemon: "unshare", "--mount"
+  std::string runtime = "agentvm";
 
   std::unique_ptr<TestNetwork> network_;
 
  private:
   void import_image() const;
-  [[nodiscard]] std::vector<std::string> client(const std::vector<std::string>& arguments) const;
   [[nodiscard]] std::string cgroup_parent() const;
   std::unique_ptr<Background> dockerd_;
 };
