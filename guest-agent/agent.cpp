@@ -142,6 +142,9 @@ Task<agent::v1::CreateContainerResponse> Agent::create_container(
     order.storages.push_back(storage_order(storage));
   }
   order.seccomp = CO_TRY(seccomp_filter(request));
+  for (const agent::v1::SharedNamespace& shared : request.shared_namespaces()) {
+    order.shared_namespaces.push_back({shared.type(), shared.container_id()});
+  }
   order.streams = stream_ids(request.stdio());
   auto created = co_await containers_.create(std::move(order), call.connection);
   const pid_t pid = CO_TRY(std::move(created));

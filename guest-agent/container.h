@@ -38,6 +38,7 @@ struct Container {
   std::vector<std::string> storages;  // mount points, in the order they were mounted
   std::shared_ptr<Process> init;
   std::unique_ptr<Launched> launched;  // init, until it is started
+  std::shared_ptr<Event> create_done;  // set when create has ended, either way
   std::shared_ptr<Event> start_done;   // once start is at work: its verdict decides the status
   // Execs by id; null while the launch is at work and only the name is taken.
   std::map<std::string, std::shared_ptr<Process>> execs;

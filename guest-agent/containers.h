@@ -21,10 +21,17 @@
 
 namespace agentvm::guest {
 
+// A namespace of another container, by linux.namespaces' word.
+struct SharedNamespace {
+  std::string type;
+  std::string container_id;
+};
+
 struct CreateOrder {
   std::string id;
   std::string spec_json;
   std::vector<StorageOrder> storages;
+  std::vector<SharedNamespace> shared_namespaces;
   std::shared_ptr<const oci::SeccompFilter> seccomp;  // none: no filter
   StreamIds streams;
   Moments* moments = nullptr;  // borrowed until create() has ended
@@ -73,8 +80,8 @@ class Containers {
   [[nodiscard]] Result<void> update(const std::string& id, const std::string& resources_json);
   // Legal for any container.
   [[nodiscard]] Result<agent::v1::ContainerStatsResponse> stats(const std::string& id) const;
-  // Legal for any container that is not being created or erased. A failure leaves the container
-  // stopped, to be erased again.
+  // Legal for any container that is not being erased; of one that is being created, once that has
+  // ended. A failure leaves the container stopped, to be erased again.
   [[nodiscard]] Task<void> erase(std::string id);
 
   // SIGKILL to every process of every container: the guest is about to go.
@@ -91,7 +98,10 @@ class Containers {
                                                               const std::string& exec_id) const;
   Task<void> build(Shared container, CreateOrder order, std::shared_ptr<rpc::Connection> owner);
   Task<void> mount_storages(Shared container, std::vector<StorageOrder> storages);
-  Task<void> launch(Shared container, StreamIds streams, std::shared_ptr<rpc::Connection> owner);
+  Task<void> launch(Shared container, CreateOrder order, std::shared_ptr<rpc::Connection> owner);
+  // Of containers that live; none that the spec gives the container itself.
+  Result<std::vector<JoinedNamespace>> find_namespaces(
+      const oci::Spec& spec, const std::vector<SharedNamespace>& shared) const;
   // Kills, unmounts and removes what there is of a container, as far as it had got.
   Task<void> dismantle(Shared container);
   // What follows the end of init: the rest dies, streams end, its files are on the disk.

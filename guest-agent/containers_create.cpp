@@ -1,14 +1,19 @@
 // Containers: create, start, the end of init, erase.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <optional>
 #include <utility>
 
 #include "guest-agent/blocking_call.h"
 #include "guest-agent/containers.h"
+#include "guest-agent/launch/sources.h"
+#include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "oci/spec_parser.h"
+#include "oci/spec_words.h"
 
 namespace agentvm::guest {
 
@@ -37,6 +42,15 @@ Result<T> of_our_own(Result<T> outcome) {
 
 void mark(const CreateOrder& order, agent::v1::GuestStep step) {
   if (order.moments != nullptr) order.moments->mark(step);
+}
+
+std::optional<oci::NamespaceType> joinable_type(std::string_view word) {
+  for (const auto& [name, type] : oci::json_words(oci::NamespaceType())) {
+    const bool joinable = type == oci::NamespaceType::ipc || type == oci::NamespaceType::uts ||
+                          type == oci::NamespaceType::pid;
+    if (joinable && name == word) return type;
+  }
+  return std::nullopt;
 }
 
 Result<oci::Spec> parse_guest_spec(const std::string& json) {
@@ -69,11 +83,16 @@ Task<pid_t> Containers::create(CreateOrder order, std::shared_ptr<rpc::Connectio
   container->seccomp = std::move(order.seccomp);
   mark(order, agent::v1::GUEST_STEP_SPEC_PARSED);
   containers_[order.id] = container;
+  container->create_done = std::make_shared<Event>(executor_);
   auto built = co_await build(container, std::move(order), std::move(owner));
-  if (built) co_return container->init->pid();
+  if (built) {
+    container->create_done->set();
+    co_return container->init->pid();
+  }
   Error error = std::move(built).error();
   auto undone = co_await dismantle(container);
   containers_.erase(container->id);
+  container->create_done->set();
   if (!undone) error = std::move(error).also(undone.error());
   co_return std::unexpected(std::move(error));
 }
@@ -89,7 +108,7 @@ Task<void> Containers::build(Shared container, CreateOrder order,
                                        : oci::Resources{};
   container->cgroup = CO_TRY(of_our_own(Cgroup::create(cgroups_, container->id, resources)));
   mark(order, agent::v1::GUEST_STEP_CGROUP_MADE);
-  auto launched = co_await launch(container, order.streams, std::move(owner));
+  auto launched = co_await launch(container, std::move(order), std::move(owner));
   CO_TRY(std::move(launched));
   CO_TRY(container->take(ContainerEvent::created));
   // Killed meanwhile, by the end of its owner perhaps.
@@ -107,18 +126,43 @@ Task<void> Containers::mount_storages(Shared container, std::vector<StorageOrder
   co_return Result<void>();
 }
 
-Task<void> Containers::launch(Shared container, StreamIds streams,
+Result<std::vector<JoinedNamespace>> Containers::find_namespaces(
+    const oci::Spec& spec, const std::vector<SharedNamespace>& shared) const {
+  std::vector<JoinedNamespace> joined;
+  for (const SharedNamespace& one : shared) {
+    const std::string what = fmt::format("shared namespace '{}'", one.type);
+    const auto type = joinable_type(one.type);
+    if (!type) return fail(ErrorKind::invalid_argument, what + ": only ipc, uts and pid can be");
+    const bool twice = std::ranges::find(joined, *type, &JoinedNamespace::type) != joined.end();
+    if (twice || has_namespace(spec, *type) || has_namespace(spec, oci::NamespaceType::user)) {
+      return fail(ErrorKind::invalid_argument,
+                  what + ": the container has one of its own, or a user namespace");
+    }
+    const Shared other = TRY(find(one.container_id), "{} of '{}'", what, one.container_id);
+    if (!other->init || other->init->has_exited()) {
+      return fail(ErrorKind::failed_precondition,
+                  fmt::format("{} of '{}': container not running", what, one.container_id));
+    }
+    // Not reaped before the event loop runs again.
+    auto process = TRY(sys::pidfd_open(other->init->pid()), "{}", what);
+    joined.push_back({*type, std::move(process)});
+  }
+  return joined;
+}
+
+Task<void> Containers::launch(Shared container, CreateOrder order,
                               std::shared_ptr<rpc::Connection> owner) {
   const oci::Process& process = *container->spec.process;
-  auto io = CO_TRY(ProcessIo::create(executor_, streams_, streams, process.terminal));
-  InitLaunch order;
-  order.id = container->id;
-  order.spec = container->spec;
-  order.cgroup = container->cgroup->path();
-  order.seccomp = container->seccomp;
-  order.stdio = io->take_child_side();
+  auto io = CO_TRY(ProcessIo::create(executor_, streams_, order.streams, process.terminal));
+  InitLaunch init;
+  init.joined = CO_TRY(find_namespaces(container->spec, order.shared_namespaces));
+  init.id = container->id;
+  init.spec = container->spec;
+  init.cgroup = container->cgroup->path();
+  init.seccomp = container->seccomp;
+  init.stdio = io->take_child_side();
   const auto launching = reaper_.launching();
-  auto launched = co_await launch_init(std::move(order));
+  auto launched = co_await launch_init(std::move(init));
   container->launched = CO_TRY(std::move(launched));
   if (process.terminal) {
     CO_TRY(io->set_terminal(container->launched->take_terminal(), process.console_size));
@@ -177,6 +221,8 @@ Task<void> Containers::start(std::string id, std::string state_json) {
 
 Task<void> Containers::erase(std::string id) {
   const Shared container = CO_TRY(find(id));
+  co_await container->create_done->wait();
+  (void)CO_TRY(find(id));  // it may have come to nothing
   CO_TRY(container->take(ContainerEvent::erase));
   auto gone = co_await dismantle(container);
   if (gone) {

@@ -63,6 +63,30 @@ Result<Sources> open_for_user_namespace(const InitLaunch& launch,
   return open_sources(launch.spec, launch.cgroup, nodes);
 }
 
+// A child that is closed to ptrace(2) and /proc of its fellows in the container from its birth on:
+// the agent is it for a moment.
+class Undumpable {
+ public:
+  Undumpable() : before_(::prctl(PR_GET_DUMPABLE)) { ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
+  Undumpable(const Undumpable&) = delete;
+  Undumpable& operator=(const Undumpable&) = delete;
+  ~Undumpable() { ::prctl(PR_SET_DUMPABLE, before_ == 1 ? 1 : 0, 0, 0, 0); }
+
+ private:
+  int before_;
+};
+
+// A child among the processes of the pid namespace of `fellow`, a pidfd. It does not come back.
+template <class Context>
+Result<Cloned> clone_among(int fellow, std::uint64_t flags, int cgroup, Context& child,
+                           Result<void> (*main)(Context&)) {
+  const Undumpable undumpable;
+  const BirthPlace birth_place = TRY(BirthPlace::enter(fellow));
+  Cloned cloned = TRY(clone_child(flags, cgroup));
+  if (cloned.pid == 0) run_child<Context>(child, main);
+  return cloned;
+}
+
 // The child does not come back from here.
 Result<std::unique_ptr<LaunchedProcess>> clone_init(InitLaunch& launch) {
   const oci::Spec& spec = launch.spec;
@@ -77,8 +101,12 @@ Result<std::unique_ptr<LaunchedProcess>> clone_init(InitLaunch& launch) {
   ChildStdio stdio = std::move(launch.stdio);
   stdio.terminal = spec.process->terminal;
   InitChild child{make_child(spec, *spec.process, made, std::move(stdio)), launch.cgroup,
-                  Rootfs{spec, nodes, std::move(sources)}};
-  Cloned cloned = TRY(clone_child(clone_flags(spec), made.cgroup.get()));
+                  Rootfs{spec, nodes, std::move(sources)}, launch.joined};
+  const int fellow = pid_namespace_of(launch.joined);
+  const std::uint64_t flags = clone_flags(spec);
+  const int cgroup = made.cgroup.get();
+  Cloned cloned = TRY(fellow >= 0 ? clone_among<InitChild>(fellow, flags, cgroup, child, run_init)
+                                  : clone_child(flags, cgroup));
   if (cloned.pid == 0) run_child<InitChild>(child, run_init);
   auto launched =
       std::make_unique<LaunchedProcess>(std::move(cloned), std::move(made.agent_end),
@@ -86,19 +114,6 @@ Result<std::unique_ptr<LaunchedProcess>> clone_init(InitLaunch& launch) {
   TRY(launched->begin(spec));
   return launched;
 }
-
-// A child that is closed to ptrace(2) and /proc of its fellows in the container from its birth on:
-// the agent is it for a moment.
-class Undumpable {
- public:
-  Undumpable() : before_(::prctl(PR_GET_DUMPABLE)) { ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
-  Undumpable(const Undumpable&) = delete;
-  Undumpable& operator=(const Undumpable&) = delete;
-  ~Undumpable() { ::prctl(PR_SET_DUMPABLE, before_ == 1 ? 1 : 0, 0, 0, 0); }
-
- private:
-  int before_;
-};
 
 Result<std::unique_ptr<LaunchedProcess>> clone_exec(ExecLaunch& launch) {
   oci::Process& process = launch.process;
@@ -112,13 +127,7 @@ Result<std::unique_ptr<LaunchedProcess>> clone_exec(ExecLaunch& launch) {
   ChildStdio stdio = std::move(launch.stdio);
   stdio.terminal = process.terminal;
   ExecChild child{make_child(launch.spec, process, made, std::move(stdio)), init.get(), namespaces};
-  Cloned cloned;
-  {
-    const Undumpable undumpable;
-    const BirthPlace birth_place = TRY(BirthPlace::enter(init.get()));
-    cloned = TRY(clone_child(0, made.cgroup.get()));
-    if (cloned.pid == 0) run_child<ExecChild>(child, run_exec);
-  }
+  Cloned cloned = TRY(clone_among<ExecChild>(init.get(), 0, made.cgroup.get(), child, run_exec));
   auto launched = std::make_unique<LaunchedProcess>(std::move(cloned), std::move(made.agent_end),
                                                     UniqueFd(), process, true);
   TRY(launched->begin(launch.spec));

@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "oci/base/async.h"
 #include "oci/base/unique_fd.h"
@@ -28,12 +29,19 @@ struct ChildStdio {
   bool terminal = false;
 };
 
+// A namespace of another container's init that a container has in place of one of its own.
+struct JoinedNamespace {
+  oci::NamespaceType type = oci::NamespaceType::ipc;  // ipc, uts, pid
+  UniqueFd process;                                   // a pidfd
+};
+
 struct InitLaunch {
   std::string id;
   oci::Spec spec;      // root.path and the sources of binds are paths in the guest
   std::string cgroup;  // absolute directory on the guest's cgroup2; exists, limits applied
   std::shared_ptr<const oci::SeccompFilter> seccomp;  // spec's linux.seccomp is not looked at
   ChildStdio stdio;
+  std::vector<JoinedNamespace> joined;  // the spec has none of these types, and no user namespace
 };
 
 struct ExecLaunch {

@@ -66,6 +66,12 @@ Result<StorageOrder> checked_storage(StorageOrder order) {
     if (!order.fs_type.empty()) return wrong("a bind mount has no file system type");
     return order;
   }
+  if (order.driver == "submount") {
+    if (!order.source.empty() || !order.fs_type.empty() || !order.options.empty()) {
+      return wrong("a submount has a mount point and nothing else");
+    }
+    return order;
+  }
   if (order.driver != "block") return wrong(fmt::format("unknown driver '{}'", order.driver));
   if (order.fs_type.empty()) return wrong("a block device needs a file system type");
   if (!order.source.starts_with("/dev/")) {
@@ -158,9 +164,16 @@ Task<void> mount_share(Reaper& reaper, const StorageOrder& order,
   }
 }
 
+// Has the kernel mount it: an open that is no O_PATH goes through (path_resolution(7)).
+Result<void> open_submount(const std::string& mount_point) {
+  (void)TRY(sys::open_at(AT_FDCWD, mount_point, O_RDONLY | O_DIRECTORY));
+  return {};
+}
+
 }  // namespace
 
 Task<void> StorageTable::mount(const StorageOrder& order) {
+  if (order.driver == "submount") co_return open_submount(order.mount_point);
   const oci::MountOptions options = CO_TRY(oci::parse_mount_options(order.options));
   auto root = CO_TRY(sys::open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
   CO_TRY(sys::mkdirs_in_root(root.get(), order.mount_point, 0755));
@@ -184,9 +197,12 @@ Task<void> StorageTable::release(std::string mount_point) {
     co_return fail(ErrorKind::not_found, fmt::format("no storage at '{}'", mount_point));
   }
   if (--found->second.users > 0) co_return Result<void>();
+  const bool submount = found->second.order.driver == "submount";
   mounted_.erase(found);
   auto done = co_await unmount_apart(reaper_, mount_point);
-  ::rmdir(mount_point.c_str());
+  // Nobody may have gone through it, and the directory is the host's.
+  if (submount && !done && done.error().errnum == EINVAL) co_return Result<void>();
+  if (!submount) ::rmdir(mount_point.c_str());
   co_return done;
 }
 

@@ -1,6 +1,7 @@
 // The guest's own mounts that containers are built from (agent.proto, Storage): a virtiofs share, a
-// tmpfs, a disk, a directory of one of these. Each is mounted once, however many containers use it,
-// and unmounted with the last.
+// tmpfs, a disk, a directory of one of these. A submount the kernel makes itself, where a share has
+// one on the host; it and what is below it are let go of here. Each is mounted once, however many
+// containers use it, and unmounted with the last.
 #pragma once
 
 #include <chrono>
@@ -16,7 +17,7 @@
 namespace agentvm::guest {
 
 struct StorageOrder {
-  std::string driver;       // "virtiofs", "tmpfs", "block", "bind"
+  std::string driver;       // "virtiofs", "tmpfs", "block", "bind", "submount"
   std::string source;       // virtiofs: tag; block: device path; bind: a directory of the guest
   std::string mount_point;  // absolute
   std::string fs_type;      // block only; virtiofs and tmpfs may leave it empty

@@ -25,6 +25,7 @@ bool in_user_namespace(const InitChild& child) {
 Result<void> leave(InitChild& child) {
   std::vector<int> keep{child.rootfs.sources.root.get(), child.rootfs.sources.nodes.get()};
   for (const UniqueFd& mount : child.rootfs.sources.mounts) keep.push_back(mount.get());
+  for (const JoinedNamespace& joined : child.joined) keep.push_back(joined.process.get());
   return leave_the_agent(child, std::move(keep));
 }
 
@@ -38,6 +39,10 @@ Result<void> user_namespace(InitChild& child) {
   // The change of ids took away /proc/self from the process itself. Nobody else is there yet.
   if (::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return fail_errno(errno, "prctl");
   return {};
+}
+
+Result<void> others_namespaces(InitChild& child) {
+  return join_all(child.joined);
 }
 
 Result<void> late_namespaces(InitChild& child) {
@@ -107,6 +112,7 @@ constexpr std::array kSteps = std::to_array<Step<InitChild>>({
     {"leave the agent", leave},
     {"wait for the id maps", wait_for_maps},
     {"enter the user namespace", user_namespace},
+    {"join namespaces", others_namespaces},
     {"make namespaces", late_namespaces},
     {"isolate mounts", own_mounts},
     {"open sources", sources, StepError::verbatim},

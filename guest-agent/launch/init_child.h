@@ -1,6 +1,7 @@
 // A container's init, from clone(2) on.
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "guest-agent/launch/child.h"
@@ -11,6 +12,7 @@ namespace agentvm::guest {
 struct InitChild : Child {
   const std::string& cgroup;
   Rootfs rootfs;  // its sources are open already when the container has a user namespace
+  std::span<const JoinedNamespace> joined;
 };
 
 // The whole set-up; returns only with an error.

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -84,6 +85,22 @@ std::uint64_t clone_flags(const oci::Spec& spec) {
     if (has_namespace(spec, type)) flags |= flag;
   }
   return flags;
+}
+
+Result<void> join_all(std::span<const JoinedNamespace> joined) {
+  for (const JoinedNamespace& one : joined) {
+    const auto row = std::ranges::find(kJoined, one.type, &NamespaceFlag::type);
+    if (row == kJoined.end()) continue;  // the pid namespace
+    if (set_namespaces(one.process.get(), row->flag) != 0) {
+      return fail_errno(errno, fmt::format("enter the {} namespace of the pod", row->file));
+    }
+  }
+  return {};
+}
+
+int pid_namespace_of(std::span<const JoinedNamespace> joined) {
+  const auto row = std::ranges::find(joined, NamespaceType::pid, &JoinedNamespace::type);
+  return row == joined.end() ? -1 : row->process.get();
 }
 
 Result<void> unshare_late(const oci::Spec& spec) {

@@ -4,8 +4,10 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <span>
 #include <string>
 
+#include "guest-agent/launch.h"
 #include "oci/base/error.h"
 #include "oci/spec.h"
 
@@ -16,6 +18,11 @@ namespace agentvm::guest {
 // cgroup namespace starts at the cgroup that its maker is in already, and a time namespace must be
 // empty while its offsets are set.
 [[nodiscard]] std::uint64_t clone_flags(const oci::Spec& spec);
+
+// In the child: the namespaces of others, but for the pid namespace, which is one's from birth on.
+[[nodiscard]] Result<void> join_all(std::span<const JoinedNamespace> joined);
+// The pidfd of whose pid namespace is to be joined, -1 without one.
+[[nodiscard]] int pid_namespace_of(std::span<const JoinedNamespace> joined);
 
 // In the child: the cgroup namespace, then the time namespace with its offsets, entered at once.
 [[nodiscard]] Result<void> unshare_late(const oci::Spec& spec);
