@@ -52,6 +52,14 @@ Result<Message> decode(const std::string& body) {
   return message;
 }
 
+// A message comes in pieces, and an event loop has made the socket non-blocking.
+Result<void> await_piece(int fd) {
+  constexpr int kPatienceMs = 5000;  // the peer is at it
+  pollfd entry{fd, POLLIN, 0};
+  if (::poll(&entry, 1, kPatienceMs) > 0) return {};
+  return fail(ErrorKind::unavailable, "the monitor's channel carries half a message");
+}
+
 // Exactly n bytes, or none at the peer's end. `passed`: the descriptor that came with them.
 Result<std::string> read_exactly(int fd, std::size_t n, UniqueFd& passed) {
   std::string bytes;
@@ -59,6 +67,10 @@ Result<std::string> read_exactly(int fd, std::size_t n, UniqueFd& passed) {
     auto got = sys::receive_fds(fd, n - bytes.size(), 1);
     // A peer that died with something unread resets the connection: an end like any other.
     if (!got && got.error().errnum == ECONNRESET) return std::string();
+    if (!got && got.error().errnum == EAGAIN) {
+      TRY(await_piece(fd));
+      continue;
+    }
     if (!got) return std::unexpected(std::move(got).error().wrap("the monitor's channel"));
     if (got->bytes.empty()) return std::string();
     bytes += got->bytes;

@@ -28,6 +28,10 @@ enum class MessageType : std::uint8_t {
   // a command → monitor's control socket, one request per connection
   start,
   grow,  // the VM, and from the monitor on to the holder of one; text: the size, see growth.h
+  // a container that lives in the VM of a sandbox → that one's monitor
+  attach,  // text: see monitor/pod_members.h, with the mount; answered. The connection is its life
+  // a command → the same
+  detach,  // text: its id; answered once nothing of it is left in the VM
   // monitor → the holder of the VM that it has claimed
   plug_nic,    // text: encode_nic(), with the tap; answered
   unplug_nic,  // text: the slot; answered
@@ -40,7 +44,7 @@ enum class MessageType : std::uint8_t {
 struct Message {
   MessageType type = MessageType::failed;
   std::string text;
-  Error error;  // of `failed`
+  Error error;       // of `failed`
   UniqueFd fd = {};  // what goes with it, if anything
 };
 

@@ -6,6 +6,7 @@
 
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
+#include "runtime/container/ask_monitor.h"
 #include "runtime/host_cgroup.h"
 #include "runtime/network/redirect.h"
 
@@ -14,6 +15,8 @@ namespace agentvm::runtime {
 namespace {
 
 constexpr std::chrono::milliseconds kDeathDeadline{10000};
+// A container leaves its guest within some time-outs of the guest's agent.
+constexpr std::chrono::milliseconds kLeaveDeadline{60000};
 
 // Ends one of our own processes; its children end with it (PDEATHSIG).
 Result<void> kill_and_wait(const ProcessRef& process) {
@@ -48,11 +51,26 @@ Result<void> destroy_place(const std::string& place) {
   return done;
 }
 
+// Out of the VM of its pod, if that still runs. Its monitor does it by itself once the stand-in is
+// dead; here it is waited for.
+Result<void> leave_pod(const StateDir& dir, const Membership& membership) {
+  const std::string path = dir.path();
+  const auto root = TRY(StateRoot::open(path.substr(0, path.rfind('/'))));
+  const auto sandbox = root.open_container(membership.sandbox);
+  if (!sandbox || !is_alive(membership.monitor)) return {};
+  const auto record = sandbox->load();
+  if (!record || record->monitor != membership.monitor) return {};
+  auto left = ask_monitor(*sandbox, {MessageType::detach, dir.id(), {}}, kLeaveDeadline);
+  if (!left && !is_alive(membership.monitor)) return {};
+  return left;
+}
+
 }  // namespace
 
 Result<void> destroy(StateDir& dir, const ContainerRecord& record) {
   Result<void> outcome = kill_and_wait(record.monitor);
   for (const ExecRecord& exec : record.execs) keep_first(outcome, kill_and_wait(exec.stand_in));
+  if (record.membership) keep_first(outcome, leave_pod(dir, *record.membership));
   const HostCgroup cgroup = HostCgroup::adopt(record.cgroup);
   keep_first(outcome, cgroup.kill_all(kDeathDeadline));
   keep_first(outcome, cgroup.remove(kDeathDeadline));

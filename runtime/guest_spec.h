@@ -2,6 +2,8 @@
 // virtiofs, tag "shared", mounted at kGuestShared: `rootfs` and `mounts/<n>` below it.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,9 @@ namespace agentvm::runtime {
 
 inline constexpr const char* kSharedTag = "shared";
 inline constexpr const char* kGuestShared = "/run/agentvm/shared";
+// A pod's /dev/shm, of the guest's own memory: through virtiofs two containers would not see each
+// other's pages.
+inline constexpr const char* kGuestPodShm = "/run/agentvm/pod-shm";
 
 // The refusals: what the specification or the configuration asks for and a VM cannot honour, or
 // the host's administrator has not allowed. Pure. invalid_argument, with a sentence that says what
@@ -63,14 +68,25 @@ struct MountPoint {
 struct SharePlan {
   std::vector<SharedSource> sources;  // rootfs first
   std::vector<MountPoint> mount_points;
-  oci::Spec guest_spec;            // what CreateContainer sends
-  std::vector<std::string> notes;  // what was left out and why: for the log
+  oci::Spec guest_spec;                        // what CreateContainer sends
+  std::optional<std::uint64_t> pod_shm_bytes;  // its /dev/shm is the pod's, so large; 0: unlimited
+  std::vector<std::string> notes;              // what was left out and why: for the log
+};
+
+// Where a container's share is in the guest, and what of the host's the pod has one of its own for.
+struct SharePlace {
+  std::string guest_directory = kGuestShared;
+  std::string pod_shm;  // "": nothing
 };
 
 // Looks at the sources (they must exist; sockets, devices and fifos are refused) but changes
 // nothing. `bundle` is absolute; relative sources and root.path are taken from there. Only for a
 // spec that check_supported() let pass.
-[[nodiscard]] Result<SharePlan> plan_share(const oci::Spec& spec, const std::string& bundle);
+[[nodiscard]] Result<SharePlan> plan_share(const oci::Spec& spec, const std::string& bundle,
+                                           const SharePlace& place = {});
+
+// The tmpfs of the host that a sandbox has at its /dev/shm, "" when it has none.
+[[nodiscard]] std::string find_pod_shm(const oci::Spec& spec, const std::string& bundle);
 
 // Makes the shared directory: a small read-only tmpfs on the existing directory `dir` with every
 // source bound below it (nodev, nosuid), without the kernel's own file systems (proc, sysfs, …)

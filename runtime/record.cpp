@@ -75,6 +75,13 @@ void json_fields(auto& io, Like<VmRecord> auto& vm) {
   io.optional("maxMemoryMib", vm.max_memory_mib);
 }
 
+void json_fields(auto& io, Like<Membership> auto& membership) {
+  io.required("sandbox", membership.sandbox);
+  io.required("monitor", membership.monitor);
+  io.required("cpuMillis", membership.demand.cpu_millis);
+  io.required("memoryMib", membership.demand.memory_mib);
+}
+
 // A hook with the specification's member names. A type of our own: what config.json may hold is
 // the spec parser's business.
 struct StoredHook : oci::Hook {
@@ -115,6 +122,8 @@ void json_fields(auto& io, Like<ContainerRecord> auto& record) {
   io.required("vm", record.vm);
   io.optional("networkNamespace", record.network_namespace, is_plain_path);
   io.optional("poolPlace", record.pool_place, is_plain_path);
+  io.optional("membership", record.membership);
+  io.optional("podShm", record.pod_shm, is_plain_path);
   io.optional("execs", record.execs);
   hooks_field(io, "poststartHooks", record.poststart_hooks);
   hooks_field(io, "poststopHooks", record.poststop_hooks);

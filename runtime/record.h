@@ -56,6 +56,21 @@ struct VmRecord {
   friend bool operator==(const VmRecord&, const VmRecord&) = default;
 };
 
+// How much of a pod's VM one of its containers may use, by its limits; 0: it has none.
+struct PodDemand {
+  std::uint64_t cpu_millis = 0;  // thousandths of a CPU
+  std::uint64_t memory_mib = 0;
+  friend bool operator==(const PodDemand&, const PodDemand&) = default;
+};
+
+// Of a container that lives in the VM of another one (runtime/pod.h).
+struct Membership {
+  std::string sandbox;  // that one's id, below the same root
+  ProcessRef monitor;   // and its monitor: another sandbox may get the id later
+  PodDemand demand;
+  friend bool operator==(const Membership&, const Membership&) = default;
+};
+
 struct ContainerRecord {
   std::string id;
   std::string oci_version;
@@ -73,6 +88,8 @@ struct ContainerRecord {
   VmRecord vm;
   std::string network_namespace;  // the path that the bundle named, "" for one of our own
   std::string pool_place;  // of a VM that waited: its place (runtime/pool/), to be removed too
+  std::optional<Membership> membership;
+  std::string pod_shm;  // of a sandbox: the host's directory that its pod has the guest's own for
   std::vector<ExecRecord> execs;
   std::vector<oci::Hook> poststart_hooks;
   std::vector<oci::Hook> poststop_hooks;

@@ -1,8 +1,10 @@
 // plan_share(): what the host shares and what the guest is told.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -22,6 +24,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kShm = "/dev/shm";
+
 std::string absolute_from(const std::string& bundle, const std::string& path) {
   return (fs::path(bundle) / path).lexically_normal().string();
 }
@@ -33,6 +37,11 @@ std::string clean(const std::string& path) {
   text = start == std::string::npos ? "/" : text.substr(start - 1);
   while (text.size() > 1 && text.back() == '/') text.pop_back();
   return text;
+}
+
+bool is_bind(const oci::Mount& mount) {
+  const auto options = oci::parse_mount_options(mount.options);
+  return mount.type == "bind" || (options && options->bind());
 }
 
 bool is_below(const std::string& path, const std::string& directory) {
@@ -72,17 +81,41 @@ Result<SharedSource> plan_bind(const oci::Mount& mount, const oci::MountOptions&
   return shared;
 }
 
+// Whether the mount is the pod's /dev/shm, by the directory that it names on the host.
+bool is_pod_shm(const oci::Mount& mount, const std::string& bundle, const std::string& pod_shm) {
+  if (pod_shm.empty() || clean(mount.destination) != kShm) return false;
+  struct stat named{};
+  struct stat pods{};
+  return ::stat(absolute_from(bundle, mount.source).c_str(), &named) == 0 &&
+         ::stat(pod_shm.c_str(), &pods) == 0 && named.st_dev == pods.st_dev &&
+         named.st_ino == pods.st_ino;
+}
+
+Result<std::uint64_t> bytes_of(const std::string& directory) {
+  struct statfs filesystem{};
+  if (::statfs(directory.c_str(), &filesystem) != 0) {
+    return fail_errno(errno, fmt::format("\"{}\"", directory));
+  }
+  return static_cast<std::uint64_t>(filesystem.f_blocks) *
+         static_cast<std::uint64_t>(filesystem.f_bsize);
+}
+
 // Binds get their source in the guest; everything else is the guest's to mount.
-Result<void> plan_mounts(SharePlan& plan, const std::string& bundle) {
+Result<void> plan_mounts(SharePlan& plan, const std::string& bundle, const SharePlace& place) {
   std::size_t number = 0;
   for (oci::Mount& mount : plan.guest_spec.mounts) {
     const auto options =
         TRY(oci::parse_mount_options(mount.options), "mount '{}'", mount.destination);
     const bool bind = mount.type == "bind" || options.bind();
     if (!bind || (options.flags & MS_REMOUNT) != 0) continue;
+    if (is_pod_shm(mount, bundle, place.pod_shm)) {
+      plan.pod_shm_bytes = TRY(bytes_of(place.pod_shm), "mount '{}'", mount.destination);
+      mount.source = kGuestPodShm;
+      continue;
+    }
     auto shared = TRY(plan_bind(mount, options, number, bundle), "mount '{}'", mount.destination);
     ++number;
-    mount.source = fmt::format("{}/{}", kGuestShared, shared.name);
+    mount.source = fmt::format("{}/{}", place.guest_directory, shared.name);
     plan.sources.push_back(std::move(shared));
   }
   return {};
@@ -90,7 +123,7 @@ Result<void> plan_mounts(SharePlan& plan, const std::string& bundle) {
 
 // What the guest will mount on or enter directly in the root; what lies below another mount is
 // made there.
-void plan_mount_points(SharePlan& plan) {
+void plan_mount_points(SharePlan& plan, const SharePlace& where) {
   if (!plan.sources.front().read_only) return;
   const auto& mounts = plan.guest_spec.mounts;
   const auto in_root = [&](const std::string& path) {
@@ -102,7 +135,7 @@ void plan_mount_points(SharePlan& plan) {
   for (const oci::Mount& mount : mounts) {
     const std::string path = clean(mount.destination);
     const auto shared = std::ranges::find_if(plan.sources, [&](const SharedSource& source) {
-      return mount.source == fmt::format("{}/{}", kGuestShared, source.name);
+      return mount.source == fmt::format("{}/{}", where.guest_directory, source.name);
     });
     const bool directory = shared == plan.sources.end() || shared->directory;
     if (path != "/" && in_root(path)) plan.mount_points.push_back({path, directory});
@@ -210,16 +243,30 @@ GuestProcess plan_guest_process(const oci::Process& process) {
   return plan;
 }
 
-Result<SharePlan> plan_share(const oci::Spec& spec, const std::string& bundle) {
+std::string find_pod_shm(const oci::Spec& spec, const std::string& bundle) {
+  for (const oci::Mount& mount : spec.mounts) {
+    if (clean(mount.destination) != kShm || !is_bind(mount)) continue;
+    const std::string source = absolute_from(bundle, mount.source);
+    struct statfs filesystem{};
+    const bool tmpfs =
+        ::statfs(source.c_str(), &filesystem) == 0 && filesystem.f_type == TMPFS_MAGIC;
+    return tmpfs ? source : "";
+  }
+  return "";
+}
+
+Result<SharePlan> plan_share(const oci::Spec& spec, const std::string& bundle,
+                             const SharePlace& place) {
   if (!spec.root || !spec.linux_) {
     return fail(ErrorKind::internal, "the bundle was not checked before it is shared");
   }
   SharePlan plan;
   plan.guest_spec = spec;
   plan.sources.push_back(TRY(plan_root(spec, bundle)));
-  plan.guest_spec.root->path = fmt::format("{}/{}", kGuestShared, plan.sources.front().name);
-  TRY(plan_mounts(plan, bundle));
-  plan_mount_points(plan);
+  plan.guest_spec.root->path =
+      fmt::format("{}/{}", place.guest_directory, plan.sources.front().name);
+  TRY(plan_mounts(plan, bundle, place));
+  plan_mount_points(plan, place);
   TRY(check_network_path(*spec.linux_));
   adapt_linux(plan);
   if (spec.process) {

@@ -7,7 +7,6 @@
 
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
-#include "runtime/channel.h"
 #include "runtime/growth.h"
 
 namespace agentvm::runtime {
@@ -23,11 +22,11 @@ namespace {
 
 Task<void> carry_out(ControlServer::Verbs& verbs, Message request) {
   if (request.type == MessageType::start) co_return co_await verbs.start();
-  if (request.type == MessageType::grow) {
+  if (request.type == MessageType::grow && verbs.grow) {
     const auto size = CO_TRY(parse_size(request.text));
     co_return co_await verbs.grow(size);
   }
-  co_return fail(ErrorKind::invalid_argument, "the monitor only takes 'start' and 'grow'");
+  co_return fail(ErrorKind::invalid_argument, "the container's monitor does not take this");
 }
 
 // One connection: a request, its answer.
@@ -35,6 +34,12 @@ Task<void> serve(ControlServer::Verbs& verbs, Channel channel) {
   auto received = co_await channel.async_receive();
   auto message = CO_TRY(std::move(received));
   if (!message) co_return Result<void>{};
+  const bool of_member =
+      message->type == MessageType::attach || message->type == MessageType::detach;
+  if (of_member && verbs.of_member) {
+    verbs.of_member(std::move(channel), *std::move(message));
+    co_return Result<void>{};
+  }
   auto done = co_await carry_out(verbs, *std::move(message));
   co_return channel.send(answer_of(done));
 }

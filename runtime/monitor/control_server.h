@@ -7,6 +7,7 @@
 
 #include "oci/base/async.h"
 #include "oci/base/unique_fd.h"
+#include "runtime/channel.h"
 #include "vmm/machine.h"
 
 namespace agentvm::runtime {
@@ -16,7 +17,9 @@ class ControlServer {
   // Who answers which request.
   struct Verbs {
     std::function<Task<void>()> start;
-    std::function<Task<void>(vmm::MachineSize)> grow;
+    std::function<Task<void>(vmm::MachineSize)> grow;  // none: the VM is another one's
+    // attach and detach, with the connection, which is its own from then on. None: no sandbox.
+    std::function<void(Channel, Message)> of_member;
   };
   // Listens in the directory `state_dir` and serves until destruction.
   [[nodiscard]] static Result<std::unique_ptr<ControlServer>> create(

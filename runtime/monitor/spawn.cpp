@@ -5,17 +5,19 @@
 
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
+#include "runtime/monitor/member.h"
 #include "runtime/monitor/monitor.h"
 #include "runtime/orphan.h"
 
 namespace agentvm::runtime {
 
-Result<SpawnedMonitor> spawn_monitor(MonitorPlan& plan) {
+namespace {
+
+Result<SpawnedMonitor> spawn_stand_in(const std::function<void(Channel)>& life) {
   auto ends = TRY(sys::socket_pair(SOCK_STREAM));
   const pid_t pid = TRY(spawn_orphan([&] {
                           ends.first.reset();
-                          plan.gate.reset();
-                          run_monitor(plan, Channel(std::move(ends.second)));
+                          life(Channel(std::move(ends.second)));
                         }),
                         "start the monitor");
   ends.second.reset();
@@ -26,6 +28,19 @@ Result<SpawnedMonitor> spawn_monitor(MonitorPlan& plan) {
     return std::unexpected(explain_by_monitor(channel, std::move(gone)));
   }
   return SpawnedMonitor{*process, std::move(channel)};
+}
+
+}  // namespace
+
+Result<SpawnedMonitor> spawn_monitor(MonitorPlan& plan) {
+  return spawn_stand_in([&plan](Channel channel) {
+    plan.gate.reset();
+    run_monitor(plan, std::move(channel));
+  });
+}
+
+Result<SpawnedMonitor> spawn_member(MemberPlan& plan) {
+  return spawn_stand_in([&plan](Channel channel) { run_member(plan, std::move(channel)); });
 }
 
 Error explain_by_monitor(Channel& channel, Error error) {

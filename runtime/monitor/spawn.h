@@ -17,6 +17,8 @@ struct SpawnedMonitor {
 // Forks twice; the monitor runs run_monitor() and never returns here. The caller must not have an
 // event loop or threads at this point.
 [[nodiscard]] Result<SpawnedMonitor> spawn_monitor(MonitorPlan& plan);
+// The same for a container in a sandbox's VM: the process runs run_member().
+[[nodiscard]] Result<SpawnedMonitor> spawn_member(MemberPlan& plan);
 
 // Why something could not be done with the monitor: what it said itself, if it has failed, else
 // `error`.

@@ -28,6 +28,10 @@ inline ContainerRecord make_sample_record(const std::string& id) {
                          .controllers = {"memory"},
                          .made_parents = {"/docker"}}};
   record.vm = {.vcpus = 2, .memory_mib = 640, .accelerator = "tcg", .kernel = "/boot/vmlinux"};
+  record.membership = Membership{.sandbox = "pod",
+                                 .monitor = {.pid = 4244, .start_time = 10},
+                                 .demand = {.cpu_millis = 500, .memory_mib = 256}};
+  record.pod_shm = "/run/pod/shm";
   record.execs = {{.id = "e1", .stand_in = {.pid = 4243, .start_time = 9}}};
   record.poststart_hooks = {{.path = "/bin/a", .args = {"a", "b"}, .env = {"X=1"}, .timeout_s = 3}};
   record.poststop_hooks = {{.path = "/bin/b", .args = {}, .env = {}, .timeout_s = {}}};
