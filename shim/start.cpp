@@ -15,6 +15,8 @@
 #include "oci/base/signals.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
+#include "runtime/container/bundle.h"
+#include "runtime/pod.h"
 #include "shim/actions.h"
 #include "shim/bootstrap.h"
 #include "shim/names.h"
@@ -122,23 +124,45 @@ Result<void> record(const Names& names, pid_t shim) {
   return sys::replace_file_at(bundle.get(), "address", names.address(), 0600);
 }
 
+// Of a pod's container: its sandbox, whose shim serves it too. "": it gets a shim of its own, as
+// one does whose bundle cannot be read: what is wrong with it is for create to say.
+Result<std::string> sandbox_of_bundle() {
+  const auto bundle = runtime::load_bundle(".");
+  if (!bundle) return "";
+  return TRY(runtime::pod_place(bundle->spec.annotations)).sandbox_id;
+}
+
+Result<void> use_shim_of_sandbox(const Names& names, const std::string& sandbox) {
+  const auto directory = TRY(sys::open_at(AT_FDCWD, kSocketDirectory, O_RDONLY | O_DIRECTORY));
+  const std::string name = std::filesystem::path(names.socket).filename().string();
+  const auto live = sys::connect_unix_at(directory.get(), name, SOCK_NONBLOCK);
+  if (live || live.error().errnum == EAGAIN) return record(names, 0);
+  return fail(ErrorKind::failed_precondition,
+              fmt::format("pod's sandbox '{}': no shim serves it in this namespace: {}", sandbox,
+                          live.error().text()));
+}
+
+Result<void> start_shim(const Arguments& arguments, const Bootstrap& bootstrap,
+                        const Names& names) {
+  auto listener = TRY(listen(names));
+  if (!listener.socket) return record(names, 0);
+  auto shim = spawn_shim(arguments, bootstrap, listener.socket.get());
+  auto done = shim ? record(names, *shim) : std::unexpected(std::move(shim).error());
+  if (!done) (void)::unlinkat(listener.directory.get(), listener.name.c_str(), 0);
+  return done;
+}
+
 }  // namespace
 
 Result<int> run_start(const Arguments& arguments) {
   const std::string input = TRY(sys::read_all(0, kMaxBootstrap), "containerd's parameters");
   const Bootstrap bootstrap = read_bootstrap(input, arguments.name_space, arguments.id,
                                              ::getenv("MAX_SHIM_VERSION") != nullptr);
-  const Names names = names_for(arguments.address, arguments.name_space, arguments.id);
-  auto listener = TRY(listen(names));
-  Result<void> done;
-  if (listener.socket) {
-    auto shim = spawn_shim(arguments, bootstrap, listener.socket.get());
-    done = shim ? record(names, *shim) : std::unexpected(std::move(shim).error());
-    if (!done) (void)::unlinkat(listener.directory.get(), listener.name.c_str(), 0);
-  } else {
-    done = record(names, 0);
-  }
-  TRY(std::move(done));
+  const std::string sandbox = TRY(sandbox_of_bundle());
+  const Names names =
+      names_for(arguments.address, arguments.name_space, sandbox.empty() ? arguments.id : sandbox);
+  TRY(sandbox.empty() ? start_shim(arguments, bootstrap, names)
+                      : use_shim_of_sandbox(names, sandbox));
   TRY(sys::write_all(1, bootstrap_answer(bootstrap.dialect, names.address())));
   return 0;
 }
