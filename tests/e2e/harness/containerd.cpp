@@ -24,17 +24,24 @@ constexpr const char* kImage = "docker.io/library/busybox:test";
 
 void Containerd::SetUp() {
   Agentvm::SetUp();
-  if (HasFatalFailure()) return;
-  write_file(scratch() + "/containerd.toml",
-             fmt::format("version = 2\n"
-                         "root = \"{0}/c-root\"\n"
-                         "state = \"{0}/c-state\"\n"
-                         "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n"
-                         "[grpc]\n"
-                         "address = \"{0}/c.sock\"\n"
-                         "[debug]\n"
-                         "level = \"debug\"\n",
-                         scratch()));
+  if (!HasFatalFailure()) start_with_image();
+}
+
+void Containerd::start_with_image() {
+  write_file(
+      scratch() + "/containerd.toml",
+      fmt::format("version = 2\n"
+                  "root = \"{0}/c-root\"\n"
+                  "state = \"{0}/c-state\"\n"
+                  "{1}"
+                  "[grpc]\n"
+                  "address = \"{0}/c.sock\"\n"
+                  "[debug]\n"
+                  "level = \"debug\"\n"
+                  "{2}",
+                  scratch(),
+                  plugins.empty() ? "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n" : "",
+                  plugins));
   start_containerd();
   if (ctr({"plugins", "ls"}).out.find("overlayfs                linux/amd64    ok") ==
       std::string::npos) {
@@ -62,11 +69,14 @@ void Containerd::start_containerd() {
   options.file_output = true;
   options.environment = {"PATH=" + fs::path(shim_binary()).parent_path().string() + ":" +
                          ::getenv("PATH")};
-  containerd_ = std::make_unique<Background>(
-      std::vector<std::string>{"/bin/sh", "-c",
-                               "exec \"$1\" -c \"$0/containerd.toml\" >>\"$0/containerd.log\" 2>&1",
-                               scratch(), containerd_program},
-      options);
+  std::vector<std::string> argv{
+      "/bin/sh", "-c", "exec \"$1\" -c \"$0/containerd.toml\" >>\"$0/containerd.log\" 2>&1",
+      scratch(), containerd_program};
+  // Not `ip netns exec`, which hides the cgroups.
+  if (!network_namespace.empty()) {
+    argv.insert(argv.begin(), {"nsenter", "--net=" + network_namespace});
+  }
+  containerd_ = std::make_unique<Background>(argv, options);
   ASSERT_TRUE(eventually([this] { return ctr({"version"}).status == 0; }))
       << "containerd is silent";
 }
@@ -85,11 +95,13 @@ void Containerd::import_image() const {
   ASSERT_EQ(run_command({"tar", "-C", bundle.rootfs(), "-cf", image + "/layer.tar", "."}).status,
             0);
   const std::string digest = run_command({"sha256sum", image + "/layer.tar"}).out.substr(0, 64);
-  write_file(image + "/config.json",
-             fmt::format(R"({{"architecture":"amd64","os":"linux","config":{{"Cmd":["/bin/sh"],)"
-                         R"("Env":["PATH=/bin"]}},"rootfs":{{"type":"layers",)"
-                         R"("diff_ids":["sha256:{}"]}}}})",
-                         digest));
+  write_file(
+      image + "/config.json",
+      fmt::format(
+          R"({{"architecture":"amd64","os":"linux","config":{{"Cmd":["/bin/sleep","1000000"],)"
+          R"("Env":["PATH=/bin"]}},"rootfs":{{"type":"layers",)"
+          R"("diff_ids":["sha256:{}"]}}}})",
+          digest));
   write_file(image + "/manifest.json",
              R"([{"Config":"config.json","RepoTags":["busybox:test"],"Layers":["layer.tar"]}])");
   ASSERT_EQ(run_command({"tar", "-C", image, "-cf", scratch() + "/image.tar", "manifest.json",
@@ -102,7 +114,7 @@ void Containerd::import_image() const {
 }
 
 std::vector<std::string> Containerd::ctr_command(const std::vector<std::string>& arguments) const {
-  std::vector<std::string> argv{"ctr", "-a", scratch() + "/c.sock"};
+  std::vector<std::string> argv{"ctr", "-a", scratch() + "/c.sock", "-n", name_space};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   return argv;
 }
@@ -206,7 +218,7 @@ std::vector<pid_t> Containerd::parts_of(const std::string& id, const std::string
 }
 
 std::string Containerd::bundle_of(const std::string& id) const {
-  return scratch() + "/c-state/io.containerd.runtime.v2.task/default/" + id;
+  return fmt::format("{}/c-state/io.containerd.runtime.v2.task/{}/{}", scratch(), name_space, id);
 }
 
 Result<std::string> Containerd::ask(const std::string& id, const std::string& method,

@@ -19,6 +19,8 @@ class Containerd : public Agentvm {
   // Ends the tasks that the test left, and containerd.
   void TearDown() override;
 
+  // SetUp() after Agentvm's.
+  void start_with_image();
   void start_containerd();
   void kill_containerd(int signal);
 
@@ -60,7 +62,11 @@ class Containerd : public Agentvm {
   }
 
   std::string snapshotter = "overlayfs";
-  std::string containerd_program = "containerd";  // set before SetUp()
+  // Set before SetUp().
+  std::string containerd_program = "containerd";
+  std::string name_space = "default";
+  std::string plugins;            // of its configuration; empty: without the CRI plugin
+  std::string network_namespace;  // the path of the one that it runs in; empty: the host's
 
  private:
   void import_image() const;
