@@ -41,12 +41,13 @@ Result<void> show_bind(int root, const std::string& source, const std::string& d
 
 }  // namespace
 
-Result<void> show_container(const SharePlan& share, const std::string& shared_dir) {
+Result<void> show_container(const SharePlan& share, const std::string& shared_dir,
+                            const std::string& guest_directory) {
   const auto root = TRY(copy_mounts(shared_dir + "/" + share.sources.front().name));
   if (::move_mount(root.get(), "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) != 0) {
     return fail_errno(errno, "lay the container's root over the host's");
   }
-  const std::string below = std::string(kGuestShared) + "/";
+  const std::string below = guest_directory + "/";
   for (const oci::Mount& mount : share.guest_spec.mounts) {
     if (!mount.source.starts_with(below)) continue;
     const std::string source = shared_dir + "/" + mount.source.substr(below.size());

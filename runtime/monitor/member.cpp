@@ -13,6 +13,7 @@
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "oci/spec_words.h"
+#include "runtime/container_view.h"
 #include "runtime/monitor/control_server.h"
 #include "runtime/monitor/pod_members.h"
 #include "runtime/monitor/stand_in.h"
@@ -48,6 +49,7 @@ class MemberLife {
 
  private:
   Result<void> attach_share();
+  Result<void> turn_to_container();
   Result<std::unique_ptr<ControlServer>> serve(const asio::any_io_executor& executor);
   [[nodiscard]] agent::v1::CreateContainerRequest guest_request() const;
 
@@ -68,7 +70,13 @@ Result<void> MemberLife::attach_share() {
   sandbox_ = std::make_unique<Channel>(TRY(std::move(connection), "reach {}", kSandboxMonitor));
   TRY(sandbox_->send(request));
   (void)TRY(sandbox_->expect(MessageType::done, plan_.config.vm.request_timeout, kSandboxMonitor));
-  // The VM's is what counts from here on.
+  return {};
+}
+
+// The VM's copy is what counts from here on; ours is left for who joins this mount namespace.
+Result<void> MemberLife::turn_to_container() {
+  const std::string shared_dir = plan_.dir->path() + "/" + kSharedDirectory;
+  TRY(show_container(plan_.share, shared_dir, guest_member_directory(plan_.share_name)));
   return undo_share(shared_dir);
 }
 
@@ -105,6 +113,7 @@ Task<void> MemberLife::create() {
   auto request = guest_request();
   auto created = co_await container_.create(std::move(agent), std::move(request));
   CO_TRY(std::move(created));
+  CO_TRY(turn_to_container());
   auto executor = co_await asio::this_coro::executor;
   control_ = CO_TRY(serve(executor));
   plan_.timings.mark("container created in the guest");

@@ -148,6 +148,14 @@ TEST_F(Pod, TakesTheVerbsOfAnyContainer) {
   CommandOptions with_input;
   with_input.input = "from outside\n";
   EXPECT_EQ(agentvm({"exec", "web", "cat"}, with_input).out, "from outside\n");
+  // Who joins the stand-in's mount namespace is in the container, not on the host.
+  const auto joined = [&](const std::string& file) {
+    return run_command({"nsenter", "--target", std::to_string(stand_in("web")), "--mount",
+                        "/bin/cat", file});
+  };
+  (void)in("web", "echo mine > /mine");
+  EXPECT_EQ(joined("/mine").out, "mine\n");
+  EXPECT_NE(joined(scratch() + "/config.toml").status, 0);
 
   EXPECT_EQ(agentvm({"kill", "web", "TERM"}).status, 0);
   wait_for_status("web", "stopped");
