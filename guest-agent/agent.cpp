@@ -193,6 +193,18 @@ Task<agent::v1::WaitProcessResponse> Agent::wait_process(CallContext& /*call*/,
   co_return response;
 }
 
+// Legal until DeleteContainer; changes nothing.
+Task<agent::v1::WaitOomResponse> Agent::wait_oom(CallContext& /*call*/,
+                                                 agent::v1::WaitOomRequest request) {
+  CO_TRY(check_configured());
+  auto waited = co_await containers_.wait_oom(request.container_id(), request.seen());
+  const std::uint64_t kills = CO_TRY(std::move(waited));
+  agent::v1::WaitOomResponse response;
+  response.set_oom_kills(kills);
+  response.set_exited(kills <= request.seen());
+  co_return response;
+}
+
 // Legal while the process lives. A failure of `all` may leave a part of them signalled.
 Task<agent::v1::SignalProcessResponse> Agent::signal_process(
     CallContext& /*call*/, agent::v1::SignalProcessRequest request) {

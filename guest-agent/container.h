@@ -13,6 +13,7 @@
 #include "guest-agent/cgroup.h"
 #include "guest-agent/container_status.h"
 #include "guest-agent/launch.h"
+#include "guest-agent/oom_watch.h"
 #include "guest-agent/process.h"
 #include "oci/spec.h"
 
@@ -44,6 +45,7 @@ struct Container {
   std::map<std::string, std::shared_ptr<Process>> execs;
   std::deque<std::string> finished_execs;  // oldest first
   std::uint64_t oom_kills_seen = 0;
+  std::shared_ptr<OomWatch> oom_watch;  // once somebody has asked
 };
 
 // The ids that become file names: letters, digits and _ + - . as runc's, at most kMaxName.

@@ -63,6 +63,9 @@ class Containers {
   // Legal until the container is erased; answers after the last byte of output. An exec whose owner
   // has gone is forgotten when it ends, and the oldest finished ones past kMaxFinishedExecs.
   [[nodiscard]] Task<ExitStatus> wait(std::string id, std::string exec_id);
+  // Legal until the container is erased. Ends when more than `seen` of its processes were killed for
+  // want of memory, or with init; the number by then.
+  [[nodiscard]] Task<std::uint64_t> wait_oom(std::string id, std::uint64_t seen);
   // Signal 0 to 64. Legal while the process lives; with `all` while any process of the container
   // does. A failure leaves a part of `all` signalled.
   [[nodiscard]] Result<void> signal(const std::string& id, const std::string& exec_id,

@@ -22,6 +22,11 @@ constexpr std::uint32_t kMaxSignal = 64;
 // New processes may appear while the others are signalled; a fork bomb must not keep us here.
 constexpr int kSignalRounds = 8;
 
+asio::awaitable<void> end_with(std::shared_ptr<OomWatch> watch, std::shared_ptr<Process> init) {
+  co_await init->wait_finished();
+  watch->end();
+}
+
 }  // namespace
 
 Containers::Containers(const asio::any_io_executor& executor, Reaper& reaper, StreamTable& streams,
@@ -54,6 +59,23 @@ Task<ExitStatus> Containers::wait(std::string id, std::string exec_id) {
   const auto process = CO_TRY(find_process(id, exec_id));
   co_await process->wait_finished();
   co_return process->status();
+}
+
+Task<std::uint64_t> Containers::wait_oom(std::string id, std::uint64_t seen) {
+  const Shared container = CO_TRY(find(id));
+  if (!container->cgroup || !container->init) {
+    co_return fail(ErrorKind::failed_precondition, "the container is being created");
+  }
+  if (!container->oom_watch) {
+    container->oom_watch = CO_TRY(OomWatch::open(executor_, container->cgroup->path()));
+    asio::co_spawn(executor_, end_with(container->oom_watch, container->init), asio::detached);
+  }
+  const auto watch = container->oom_watch;
+  std::uint64_t kills = container->cgroup->oom_kills();
+  for (bool more = true; kills <= seen && more; kills = container->cgroup->oom_kills()) {
+    more = co_await watch->wait_change();
+  }
+  co_return kills;
 }
 
 Result<void> Containers::signal(const std::string& id, const std::string& exec_id,

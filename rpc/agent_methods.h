@@ -22,6 +22,7 @@ inline constexpr std::size_t kListResponse = std::size_t{1} << 20;
   X(start_container, StartContainer, kSmallResponse)   \
   X(exec_process, ExecProcess, kSmallResponse)         \
   X(wait_process, WaitProcess, kSmallResponse)         \
+  X(wait_oom, WaitOom, kSmallResponse)                 \
   X(signal_process, SignalProcess, kSmallResponse)     \
   X(resize_terminal, ResizeTerminal, kSmallResponse)   \
   X(list_processes, ListProcesses, kListResponse)      \

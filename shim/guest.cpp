@@ -60,15 +60,13 @@ Task<agent::v1::ContainerStatsResponse> Guest::stats() {
   co_return answer;
 }
 
-Task<bool> Guest::wait_oom(std::string exec) {
+Task<agent::v1::WaitOomResponse> Guest::wait_oom(std::uint64_t seen) {
   auto connected = co_await agent();
   const auto client = CO_TRY(std::move(connected));
-  agent::v1::WaitProcessRequest request;
+  agent::v1::WaitOomRequest request;
   request.set_container_id(dir_.id());
-  request.set_exec_id(exec);
-  auto answer = co_await client->wait_process(request, rpc::kNoDeadline);
-  const agent::v1::WaitProcessResponse exit = CO_TRY(std::move(answer));
-  co_return exit.oom_killed();
+  request.set_seen(seen);
+  co_return co_await client->wait_oom(request, rpc::kNoDeadline);
 }
 
 Task<runtime::InitExit> Guest::wait_recorded_exit() {

@@ -19,8 +19,9 @@ class Guest {
   // answer in time.
   [[nodiscard]] Task<void> signal(std::string exec, std::uint32_t number, bool all);
   [[nodiscard]] Task<agent::v1::ContainerStatsResponse> stats();
-  // Ends with the process, or with the guest: whether its kernel killed it for want of memory.
-  [[nodiscard]] Task<bool> wait_oom(std::string exec);
+  // Ends when more than `seen` processes of the container were killed for want of memory, or with its
+  // init, or with the guest.
+  [[nodiscard]] Task<agent::v1::WaitOomResponse> wait_oom(std::uint64_t seen);
 
   // Ends once the stand-in has recorded how the init ended, its output passed on: before it takes
   // the VM down, which is slow where there is much memory. not_found when the container is deleted.

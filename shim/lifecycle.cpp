@@ -144,14 +144,19 @@ asio::awaitable<void> follow_record(Surroundings& in, std::shared_ptr<Container>
   co_await finish(in, container, container->init, status, std::chrono::system_clock::now());
 }
 
-// The guest tells of an out-of-memory kill with the exit, which the stand-in cannot pass on.
-asio::awaitable<void> report_oom(Surroundings& in, std::shared_ptr<Guest> guest,
-                                 std::shared_ptr<Process> process) {
-  const auto killed = co_await guest->wait_oom(process->guest_name);
-  if (!killed || !*killed) co_return;
-  events::TaskOOM event;
-  event.set_container_id(process->container_id);
-  in.events.publish("/tasks/oom", "containerd.events.TaskOOM", event);
+// Each time that the guest's kernel has killed for want of memory, until init ends.
+asio::awaitable<void> report_ooms(Surroundings& in, std::shared_ptr<Guest> guest, std::string id) {
+  std::uint64_t seen = 0;
+  for (bool exited = false; !exited;) {
+    auto answered = co_await guest->wait_oom(seen);
+    if (!answered) co_return;
+    exited = answered->exited();
+    if (answered->oom_kills() <= seen) continue;
+    seen = answered->oom_kills();
+    events::TaskOOM event;
+    event.set_container_id(id);
+    in.events.publish("/tasks/oom", "containerd.events.TaskOOM", event);
+  }
 }
 
 Result<std::shared_ptr<Container>> plan_container(const Surroundings& in,
@@ -333,9 +338,8 @@ Task<pid_t> start_process(Surroundings& in, std::string id, std::string exec_id)
   process->status = ProcessStatus::running;
   process->document.clear();
   publish_start(in, *process);
-  // An exec that has ended already has no name, and an empty one is the init's.
-  if (!process->is_exec() || !process->guest_name.empty()) {
-    asio::co_spawn(executor, report_oom(in, container->guest, process), asio::detached);
+  if (!process->is_exec()) {
+    asio::co_spawn(executor, report_ooms(in, container->guest, container->id), asio::detached);
   }
   co_return process->pid;
 }

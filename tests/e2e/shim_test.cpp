@@ -214,8 +214,8 @@ TEST_F(Shim, EventsComeInOrderWithTheOomAmongThem) {
   EXPECT_EQ(delete_task("web"), 137);
   EXPECT_TRUE(events.wait_for_output("/tasks/delete"));
   const Outcome hungry = ctr_run({"--rm", "--memory-limit", "20971520"}, "hungry",
-                                 Bundle::shell("exec tail /dev/zero"));
-  EXPECT_EQ(hungry.status, 137) << hungry.err;
+                                 Bundle::shell("tail /dev/zero; exit 3"));
+  EXPECT_EQ(hungry.status, 3) << hungry.err;
   EXPECT_TRUE(events.wait_for_output("/tasks/oom"));
   events.send(SIGTERM);
   const std::string said = events.wait().out;
