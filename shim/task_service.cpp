@@ -133,10 +133,11 @@ Task<task::DeleteResponse> TaskService::remove(task::DeleteRequest request) {
   co_return response;
 }
 
-// The host's processes that stand for the container's: Docker hands them to the host's ps.
+// The host's processes that stand for the container's: Docker hands them to the host's ps. One that
+// has ended still has its own: a containerd 1.7 that was restarted takes a task without processes
+// for a leaked one, and nobody would learn how it ended.
 Task<task::PidsResponse> TaskService::pids(task::PidsRequest request) {
   const auto container = CO_TRY(in_.containers.find(request.id()));
-  CO_TRY(allow(container->init->status, Request::inspect, false));
   task::PidsResponse response;
   response.add_processes()->set_pid(static_cast<std::uint32_t>(container->init->pid));
   for (const auto& [name, exec] : container->execs) {

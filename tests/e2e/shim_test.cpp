@@ -447,9 +447,16 @@ TEST_F(ShimOfDebian13, RunsExecutesAndDeletes) {
 
 TEST_F(ShimOfDebian13, SurvivesContainerdAndADeadShimLeavesNothing) {
   run_detached("web", "sleep 1000");
+  run_detached("brief", kUntilTerm);
+  ASSERT_EQ(exec("brief", {"/bin/true"}).status, 0);
   const pid_t stand_in = task_pid("web");
+  const pid_t brief = task_pid("brief");
   kill_containerd(SIGKILL);
+  ASSERT_EQ(::kill(brief, SIGTERM), 0);
+  EXPECT_TRUE(eventually([&] { return is_gone(brief); }));
   start_containerd();
+  EXPECT_EQ(task_status("brief"), "STOPPED");
+  EXPECT_EQ(delete_task("brief"), 9);
   EXPECT_EQ(task_status("web"), "RUNNING");
   EXPECT_EQ(exec("web", {"/bin/true"}).status, 0);
   ASSERT_EQ(::kill(shim_pid("web"), SIGKILL), 0);
