@@ -36,6 +36,9 @@ endforeach()
 install(FILES "${PROJECT_BINARY_DIR}/image/vmlinux" "${PROJECT_BINARY_DIR}/image/initramfs.cpio"
               "${PROJECT_BINARY_DIR}/image/kernel-release"
         DESTINATION "${data_dir}" OPTIONAL)
+# Whole: what an older kernel had must not stay.
+install(CODE "file(REMOVE_RECURSE \"\$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/${data_dir}/kernel-modules\")")
+install(DIRECTORY "${PROJECT_BINARY_DIR}/image/kernel-modules" DESTINATION "${data_dir}" OPTIONAL)
 install(FILES guest-agent/image/modules DESTINATION "${data_dir}")
 install(PROGRAMS guest-agent/image/build-image DESTINATION "${CMAKE_INSTALL_SBINDIR}"
         RENAME agentvm-image)

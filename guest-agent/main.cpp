@@ -16,6 +16,7 @@
 #include "guest-agent/boot.h"
 #include "guest-agent/configure.h"
 #include "guest-agent/end.h"
+#include "guest-agent/modules.h"
 #include "guest-agent/practice.h"
 #include "guest-agent/server.h"
 #include "guest-agent/template_wait.h"
@@ -128,6 +129,9 @@ Result<void> run_on_host(const std::string& directory, const std::string& cgroup
 
 int run(int argc, char** argv) {
   if (::getpid() == 1 && argc == 1) run_guest();
+  // As the kernel calls it; whoever else does loads modules that he may load anyway.
+  if (argc == 4 && std::string_view(argv[0]) == kModuleLoader)
+    return answer_module_request(argv[3]);
   if (argc == 2 && std::string_view(argv[1]) == rpc::kPracticeWord) return practise(argv[0]);
   if (argc == 5 && std::string_view(argv[1]) == "--serve-unix" &&
       std::string_view(argv[3]) == "--cgroup") {

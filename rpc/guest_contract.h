@@ -19,6 +19,19 @@ inline constexpr const char* kPracticeData = "data";
 inline constexpr unsigned kFirstSlotDevice = 16;
 inline constexpr unsigned kVsockSlot = 0;
 inline constexpr unsigned kSharedSlot = 1;  // the virtiofs share
+inline constexpr unsigned kDiskSlot = 6;    // a container's disk
 inline constexpr unsigned kMemorySlot = 7;  // memory given to a running guest
+// The device of a slot as the source of a storage with driver "block".
+inline constexpr const char* kSlotDevices = "/dev/disk/by-slot/";
+
+// Kernel modules that the initramfs does not hold, where the host shares them with a container.
+inline constexpr const char* kSharedModules = "/run/agentvm/shared/modules";
+
+// An annotation that the host leaves in a container's specification: the path in the container of
+// its dockerd, which the agent starts with the first connection to kDockerSocket.
+inline constexpr const char* kDockerAnnotation = "io.agentvm.docker";
+inline constexpr const char* kDockerSocketDirectory = "/var/run";
+inline constexpr const char* kDockerSocketName = "docker.sock";
+inline constexpr const char* kDockerLog = "/var/log/docker.log";
 
 }  // namespace agentvm::rpc

@@ -7,6 +7,7 @@ namespace agentvm::guest {
 namespace {
 
 using testing::ElementsAre;
+using testing::IsEmpty;
 
 TEST(ModuleDependencies, LoadsWhatAModuleNeedsFirst) {
   const auto known = parse_module_dependencies(
@@ -27,6 +28,17 @@ TEST(ModuleDependencies, RefusesALineWithoutAName) {
   EXPECT_EQ(parse_module_dependencies("a: b\n: c\n").error().text(),
             "module dependencies: ': c' is not \"NAME: DEP...\"");
   EXPECT_FALSE(parse_module_dependencies("just words\n").has_value());
+}
+
+TEST(ModuleAliases, AreWhatTheKernelAsksFor) {
+  constexpr std::string_view kAliases =
+      "alias net-pf-16-proto-12 nfnetlink\n"
+      "alias nft-expr-masq nft_masq\nalias ipt_MASQUERADE xt_MASQUERADE\n"
+      "alias nft-expr-*-match nft_compat\nalias nft-expr-2-match other\nrubbish\n";
+  EXPECT_THAT(modules_for_alias(kAliases, "ipt_MASQUERADE"), ElementsAre("xt_MASQUERADE"));
+  EXPECT_THAT(modules_for_alias(kAliases, "nft-expr-2-match"), ElementsAre("nft_compat", "other"));
+  EXPECT_THAT(modules_for_alias(kAliases, "nft-expr"), IsEmpty());
+  EXPECT_THAT(modules_for_alias(kAliases, "*"), IsEmpty());
 }
 
 }  // namespace

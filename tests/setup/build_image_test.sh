@@ -46,13 +46,15 @@ make_bzimage() {
   expect_eq "$(dd if="$1" bs=1 skip=$((0x202)) count=4 status=none)" HdrS
 }
 
-# make_module NAME EXPORTS NEEDS: a kernel module as depmod sees it.
+# make_module NAME EXPORTS NEEDS [ALIAS]: a kernel module as depmod sees it.
 make_module() {
+  local function=init_${1##*/}
   {
     printf 'static const char l[] __attribute__((used, section(".modinfo"))) = "license=GPL";\n'
+    [[ ! ${4-} ]] || printf 'static const char a[] __attribute__((used, section(".modinfo"))) = "alias=%s";\n' "$4"
     [[ ! $2 ]] || printf 'int %s(void) { return 1; }
       static const char e[] __attribute__((used, section("__ksymtab_strings"))) = "%s";\n' "$2" "$2"
-    [[ ! $3 ]] || printf 'int %s(void); int init_%s(void) { return %s(); }\n' "$3" "${1//-/_}" "$3"
+    [[ ! $3 ]] || printf 'int %s(void); int %s(void) { return %s(); }\n' "$3" "${function//-/_}" "$3"
   } >module.c
   gcc -g -c -o "$tree/lib/modules/6.1.0-test/kernel/$1.ko" module.c
 }
@@ -62,7 +64,7 @@ make_module() {
 make_package() {
   local packer=${1:-lz4} bzimage=${2-}
   tree=$scratch/tree
-  mkdir -p "$tree/boot" "$tree/lib/modules/6.1.0-test/kernel" "$tree/DEBIAN"
+  mkdir -p "$tree/boot" "$tree/lib/modules/6.1.0-test/kernel/tunnels" "$tree/DEBIAN"
   if [[ ! $bzimage ]]; then
     bzimage=$scratch/bzImage
     make_vmlinux vmlinux
@@ -81,7 +83,8 @@ make_package() {
   make_module ring ring_fn ''
   make_module bus-pci bus_fn ring_fn
   make_module filesystem '' bus_fn
-  make_module network '' ring_fn
+  make_module network '' ring_fn rtnl-link-net
+  make_module tunnels/gre '' ring_fn
   : >"$tree/lib/modules/6.1.0-test/modules.order"
   echo kernel/fs/ext4/ext4.ko >"$tree/lib/modules/6.1.0-test/modules.builtin"
   : >"$tree/lib/modules/6.1.0-test/modules.builtin.modinfo"
@@ -184,6 +187,23 @@ test_writes_what_each_module_needs() {
   [[ ! -e root/lib/modules/ext4.ko ]] || fail "a module that is built in was packed"
 }
 
+test_puts_what_a_running_guest_may_load_beside_the_image() {
+  make_package
+  printf '[shared]\nnetwork\ntunnels/\n?no_such\next4\n' >>modules
+  build
+  expect_eq "$(cat out/kernel-modules/agentvm.dep)" $'gre: ring\nnetwork: ring\nring:'
+  [[ -e out/kernel-modules/gre.ko && -e out/kernel-modules/ring.ko ]] || fail "a module is missing"
+  expect_eq "$(cat out/kernel-modules/modules.alias)" 'alias rtnl-link-net network'
+}
+
+test_names_a_directory_that_the_kernel_lacks() {
+  make_package
+  printf '[shared]\nno/such/\n' >>modules
+  expect_failure build
+  expect_in "$output" "modules: this kernel has no directory 'no/such/'"
+  expect_nothing_left
+}
+
 test_names_a_module_that_the_kernel_lacks() {
   make_package
   echo misspelt >>modules
@@ -207,7 +227,7 @@ test_installed_it_makes_the_installed_image_anew() {
   cp agent prefix/libexec/agentvm/agentvm-agent
   cp modules prefix/share/agentvm/modules
   prefix/sbin/agentvm-image --deb kernel.deb --cache cache
-  expect_eq "$(ls prefix/share/agentvm)" $'initramfs.cpio\nkernel-release\nmodules\nvmlinux'
+  expect_eq "$(ls prefix/share/agentvm)" $'initramfs.cpio\nkernel-modules\nkernel-release\nmodules\nvmlinux'
 }
 
 run_test "$@"
