@@ -12,6 +12,7 @@
 
 #include "guest-agent/cgroup.h"
 #include "guest-agent/container_status.h"
+#include "guest-agent/docker.h"
 #include "guest-agent/launch.h"
 #include "guest-agent/oom_watch.h"
 #include "guest-agent/process.h"
@@ -37,6 +38,8 @@ struct Container {
   std::shared_ptr<const oci::SeccompFilter> seccomp;
   std::optional<Cgroup> cgroup;
   std::vector<std::string> storages;  // mount points, in the order they were mounted
+  std::vector<std::string> disks;     // those of them that are disks
+  std::shared_ptr<DockerDoor> docker;
   std::shared_ptr<Process> init;
   std::unique_ptr<Launched> launched;  // init, until it is started
   std::shared_ptr<Event> create_done;  // set when create has ended, either way

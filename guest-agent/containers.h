@@ -100,6 +100,8 @@ class Containers {
   [[nodiscard]] Result<std::shared_ptr<Process>> find_process(const std::string& id,
                                                               const std::string& exec_id) const;
   Task<void> build(Shared container, CreateOrder order, std::shared_ptr<rpc::Connection> owner);
+  // Where the specification asks for it.
+  Result<void> open_docker(Container& container);
   Task<void> mount_storages(Shared container, std::vector<StorageOrder> storages);
   Task<void> launch(Shared container, CreateOrder order, std::shared_ptr<rpc::Connection> owner);
   // Of containers that live; none that the spec gives the container itself.

@@ -10,10 +10,12 @@
 #include "guest-agent/blocking_call.h"
 #include "guest-agent/containers.h"
 #include "guest-agent/launch/sources.h"
+#include "guest-agent/modules.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "oci/spec_parser.h"
 #include "oci/spec_words.h"
+#include "rpc/guest_contract.h"
 
 namespace agentvm::guest {
 
@@ -103,6 +105,7 @@ Task<void> Containers::build(Shared container, CreateOrder order,
   auto mounted = co_await mount_storages(container, std::move(order.storages));
   CO_TRY(of_our_own(std::move(mounted)));
   mark(order, agent::v1::GUEST_STEP_STORAGES_MOUNTED);
+  CO_TRY(of_our_own(serve_module_requests()));
   const oci::Resources resources = container->spec.linux_ && container->spec.linux_->resources
                                        ? *container->spec.linux_->resources
                                        : oci::Resources{};
@@ -110,18 +113,30 @@ Task<void> Containers::build(Shared container, CreateOrder order,
   mark(order, agent::v1::GUEST_STEP_CGROUP_MADE);
   auto launched = co_await launch(container, std::move(order), std::move(owner));
   CO_TRY(std::move(launched));
+  CO_TRY(of_our_own(open_docker(*container)), "the container's own Docker");
   CO_TRY(container->take(ContainerEvent::created));
   // Killed meanwhile, by the end of its owner perhaps.
   if (container->init->has_exited()) CO_TRY(container->take(ContainerEvent::exit));
   co_return Result<void>();
 }
 
+Result<void> Containers::open_docker(Container& container) {
+  const auto wanted = container.spec.annotations.find(rpc::kDockerAnnotation);
+  if (wanted == container.spec.annotations.end()) return {};
+  container.docker = TRY(DockerDoor::open(executor_, reaper_, container.spec, container.init->pid(),
+                                          *container.cgroup, wanted->second));
+  container.docker->serve();
+  return {};
+}
+
 Task<void> Containers::mount_storages(Shared container, std::vector<StorageOrder> storages) {
   for (StorageOrder& storage : storages) {
     const std::string mount_point = storage.mount_point;
+    const bool disk = storage.driver == "block";
     auto acquired = co_await storages_.acquire(std::move(storage));
     CO_TRY(std::move(acquired));
     container->storages.push_back(mount_point);
+    if (disk) container->disks.push_back(mount_point);
   }
   co_return Result<void>();
 }
@@ -195,6 +210,7 @@ void Containers::note_exit(Container& container, Process& process, int wait_stat
 
 asio::awaitable<void> Containers::finish_init(Shared container) {
   const auto init = container->init;
+  if (container->docker) container->docker->stop();
   // Without a pid namespace of its own the others outlive init; nobody would end them.
   if (container->cgroup) (void)container->cgroup->kill();
   co_await init->io().finish();
@@ -202,6 +218,8 @@ asio::awaitable<void> Containers::finish_init(Shared container) {
   if (start_done) co_await start_done->wait();
   // `docker cp` and the next VM read the files from the host.
   (void)co_await sync_file_system(reaper_, container->spec.root->path);
+  // The VM may be gone the moment after the exit is known.
+  for (const std::string& disk : container->disks) (void)co_await sync_file_system(reaper_, disk);
   init->set_finished();
 }
 
@@ -235,6 +253,8 @@ Task<void> Containers::erase(std::string id) {
 
 Task<void> Containers::dismantle(Shared container) {
   container->launched.reset();
+  if (container->docker) container->docker->stop();
+  container->docker.reset();
   std::vector<std::shared_ptr<Process>> processes;
   if (container->init) processes.push_back(container->init);
   for (const auto& [exec_id, process] : container->execs) {

@@ -26,6 +26,8 @@ struct ChildStdio {
   UniqueFd in;
   UniqueFd out;
   UniqueFd err;
+  // Of an exec without a terminal: becomes fd 3, announced as sd_listen_fds(3) says.
+  UniqueFd listener = {};
   bool terminal = false;
 };
 

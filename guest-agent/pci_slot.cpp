@@ -94,16 +94,25 @@ std::string PciSlot::device() const {
   return bus_.substr(bus_.find('/') + 1) + ":00.0";
 }
 
-Result<std::string> PciSlot::network_interface() const {
+// The only entry of "virtioN/<kind>/" of the device: what its driver calls it.
+Result<std::string> PciSlot::name_in(const char* kind) const {
   const auto fd = TRY(sys::open_at(port_.get(), device(), O_RDONLY | O_DIRECTORY));
   for (const std::string& name : TRY(list_names(fd.get()))) {
     if (!name.starts_with("virtio")) continue;
-    const auto net = sys::open_at(fd.get(), name + "/net", O_RDONLY | O_DIRECTORY);
-    if (!net) continue;
-    const auto interfaces = TRY(list_names(net->get()));
-    if (!interfaces.empty()) return interfaces.front();
+    const auto made = sys::open_at(fd.get(), name + "/" + kind, O_RDONLY | O_DIRECTORY);
+    if (!made) continue;
+    const auto names = TRY(list_names(made->get()));
+    if (!names.empty()) return names.front();
   }
-  return fail(ErrorKind::unavailable, "the device in the slot has no network interface");
+  return fail(ErrorKind::unavailable, fmt::format("the device in the slot is no {} device", kind));
+}
+
+Result<std::string> PciSlot::network_interface() const {
+  return name_in("net");
+}
+
+Result<std::string> PciSlot::block_device() const {
+  return name_in("block");
 }
 
 Result<void> PciSlot::remove() const {

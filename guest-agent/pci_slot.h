@@ -26,12 +26,15 @@ class PciSlot {
   [[nodiscard]] Result<bool> look() const;
   // The kernel's name of the network interface that the device in the slot has.
   [[nodiscard]] Result<std::string> network_interface() const;
+  // The kernel's name of the disk that the device in the slot is.
+  [[nodiscard]] Result<std::string> block_device() const;
   // Its driver lets go of the device. Fine when there is none.
   [[nodiscard]] Result<void> remove() const;
 
  private:
   [[nodiscard]] Result<void> set_power(unsigned bits) const;
   [[nodiscard]] std::string device() const;
+  [[nodiscard]] Result<std::string> name_in(const char* kind) const;
 
   PciSlot(UniqueFd port, std::string bus) : port_(std::move(port)), bus_(std::move(bus)) {}
   UniqueFd port_;    // the port's directory in sysfs

@@ -7,14 +7,18 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <string_view>
 #include <utility>
 
 #include "guest-agent/blocking_call.h"
+#include "guest-agent/modules.h"
+#include "guest-agent/pci_slot.h"
 #include "guest-agent/uevent.h"
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "oci/mount_options.h"
+#include "rpc/guest_contract.h"
 
 namespace agentvm::guest {
 
@@ -59,6 +63,13 @@ Result<StorageOrder> checked_storage(StorageOrder order) {
     }
     if (order.driver == "tmpfs" && order.source.empty()) order.source = "tmpfs";
     if (order.source.empty()) return wrong("a virtiofs share needs its tag as source");
+    return order;
+  }
+  if (order.driver == "overlay") {
+    if (!order.fs_type.empty() && order.fs_type != "overlay") {
+      return wrong(fmt::format("file system '{}' for driver 'overlay'", order.fs_type));
+    }
+    order.source = order.fs_type = "overlay";
     return order;
   }
   if (order.driver == "bind") {
@@ -172,6 +183,26 @@ Result<void> open_submount(const std::string& mount_point) {
 
 }  // namespace
 
+namespace {
+
+// The disk that the host has plugged into a slot: its driver is loaded, its node there.
+Result<std::string> find_disk_in_slot(std::string_view number) {
+  unsigned slot = 0;
+  const auto [end, code] = std::from_chars(number.data(), number.data() + number.size(), slot);
+  if (code != std::errc() || end != number.data() + number.size()) {
+    return wrong(fmt::format("'{}' is no slot", number));
+  }
+  TRY(load_module("virtio_blk"));
+  const PciSlot place = TRY(PciSlot::open(slot));
+  TRY(place.power_on());
+  if (!TRY(place.look())) {
+    return fail(ErrorKind::unavailable, fmt::format("nothing is plugged into slot {}", slot));
+  }
+  return "/dev/" + TRY(place.block_device());
+}
+
+}  // namespace
+
 Task<void> StorageTable::mount(const StorageOrder& order) {
   if (order.driver == "submount") co_return open_submount(order.mount_point);
   const oci::MountOptions options = CO_TRY(oci::parse_mount_options(order.options));
@@ -182,7 +213,10 @@ Task<void> StorageTable::mount(const StorageOrder& order) {
     co_return done;
   }
   std::string source = order.source;
-  if (order.driver == "block") {
+  if (order.driver == "overlay") CO_TRY(load_module("overlay"));
+  if (source.starts_with(rpc::kSlotDevices)) {
+    source = CO_TRY(find_disk_in_slot(source.substr(std::string_view(rpc::kSlotDevices).size())));
+  } else if (order.driver == "block") {
     auto node = co_await wait_for_block_device(order.source, kDiskPatience);
     source = CO_TRY(std::move(node));
   }

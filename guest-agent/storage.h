@@ -17,8 +17,10 @@
 namespace agentvm::guest {
 
 struct StorageOrder {
-  std::string driver;       // "virtiofs", "tmpfs", "block", "bind", "submount"
-  std::string source;       // virtiofs: tag; block: device path; bind: a directory of the guest
+  std::string driver;  // "virtiofs", "tmpfs", "block", "bind", "submount", "overlay"
+  // virtiofs: tag; block: device path, or rpc::kSlotDevices and a slot's number; bind: a directory
+  // of the guest; overlay: its directories are options
+  std::string source;
   std::string mount_point;  // absolute
   std::string fs_type;      // block only; virtiofs and tmpfs may leave it empty
   std::vector<std::string> options;

@@ -33,6 +33,7 @@ enum class MessageType : std::uint8_t {
   // a command → the same
   detach,  // text: its id; answered once nothing of it is left in the VM
   // monitor → the holder of the VM that it has claimed
+  plug_disk,   // with the image; answered
   plug_nic,    // text: encode_nic(), with the tap; answered
   unplug_nic,  // text: the slot; answered
   stop,        // take it down and end

@@ -70,6 +70,24 @@ struct PoolConfig {
   friend bool operator==(const PoolConfig&, const PoolConfig&) = default;
 };
 
+// A container's own disk (runtime/disks/).
+struct DiskConfig {
+  std::uint64_t size_mib = 0;
+  std::string directory;
+  friend bool operator==(const DiskConfig&, const DiskConfig&) = default;
+};
+
+// Which containers have a Docker of their own, started by the agent.
+enum class DockerInside : std::uint8_t {
+  asked,  // those with the annotation
+  found,  // and those whose image has a dockerd
+};
+
+struct DockerConfig {
+  DockerInside inside = DockerInside::asked;
+  friend bool operator==(const DockerConfig&, const DockerConfig&) = default;
+};
+
 struct LogConfig {
   LogLevel level = LogLevel::info;
   friend bool operator==(const LogConfig&, const LogConfig&) = default;
@@ -81,6 +99,8 @@ struct Config {
   CgroupConfig cgroup;
   TemplatesConfig templates;
   PoolConfig pool;
+  DiskConfig disk;
+  DockerConfig docker;
   LogConfig log;
   // Where each value came from, by its dotted name ("vm.kernel"): "default", "<file>:<line>", or
   // what config_for() (runtime/vm_size.h) took it from. Every key of the table is in it.

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "runtime/disks/plan.h"
 #include "runtime/vm_size.h"
 
 #if __has_include("agentvm_paths.h")
@@ -27,6 +28,7 @@ constexpr std::uint64_t kMaxTimeoutMs = 3'600'000;
 // The words of the closed lists, in the order of their enumerators.
 constexpr std::array<std::string_view, 3> kAccelerators{"auto", "kvm", "tcg"};
 constexpr std::array<std::string_view, 2> kJails{"on", "off-i-accept-unconfined-qemu"};
+constexpr std::array<std::string_view, 2> kDockers{"asked", "found"};
 constexpr std::array<std::string_view, 4> kLevels{"debug", "info", "warning", "error"};
 
 template <class Enum, std::size_t n>
@@ -197,6 +199,25 @@ void add_pool(std::vector<ConfigKey>& keys) {
                   std::string("/run/agentvm-pool"), FIELD(pool, directory)});
 }
 
+void add_disk(std::vector<ConfigKey>& keys) {
+  keys.push_back(
+      {"disk", "size_mib",
+       "Size of a container's own disk, which takes no more of the host than is written\n"
+       "to it. For containers with a Docker inside, and those that ask for one.",
+       number(65'536), NUMBER(disk, size_mib), kMinDiskMib, kMaxDiskMib});
+  keys.push_back(
+      {"disk", "directory",
+       "Where empty disks to copy are kept, and the disks of containers whose root is no\n"
+       "overlay; those of others are beside their writable layer.",
+       std::string("/var/lib/agentvm/disks"), FIELD(disk, directory)});
+  keys.push_back(
+      {"docker", "inside",
+       "Which containers have a Docker of their own in their VM, started when it is used.\n"
+       "asked: those with the annotation io.agentvm.docker=true.\n"
+       "found: those whose image has a dockerd, too.",
+       std::string("asked"), WORD(docker, inside, kDockers), 0, 0, list(kDockers)});
+}
+
 }  // namespace
 
 std::string ConfigKey::dotted() const {
@@ -216,6 +237,7 @@ std::vector<ConfigKey> config_keys(const InstallDirs& dirs) {
   add_cgroup(keys);
   add_templates(keys);
   add_pool(keys);
+  add_disk(keys);
   keys.push_back({"log", "level", "The least level that is logged; --debug means debug.",
                   std::string("info"), WORD(log, level, kLevels), 0, 0, list(kLevels)});
   return keys;

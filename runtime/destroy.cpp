@@ -1,7 +1,9 @@
 #include "runtime/destroy.h"
 
 #include <poll.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 
 #include "oci/base/sys.h"
@@ -79,6 +81,10 @@ Result<void> destroy(StateDir& dir, const ContainerRecord& record) {
     release_namespace(record.network_namespace);
   }
   if (!record.pool_place.empty()) keep_first(outcome, destroy_place(record.pool_place));
+  if (record.disk && !record.disk->lasting && ::unlink(record.disk->path.c_str()) != 0 &&
+      errno != ENOENT) {
+    keep_first(outcome, fail_errno(errno, fmt::format("remove disk '{}'", record.disk->path)));
+  }
   if (!outcome) return outcome;  // the record is what a second attempt goes by
   auto lock = TRY(dir.lock(kVerbLockDeadline));
   return dir.remove(lock);

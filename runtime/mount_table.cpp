@@ -28,6 +28,7 @@ bool parse_line(std::string_view line, MountEntry& entry) {
   if (std::from_chars(id.data(), id.data() + id.size(), entry.id).ec != std::errc()) return false;
   entry.mount_point = unescape_mount_path(words[4]);
   entry.type = std::string(*(dash + 1));
+  if (words.end() - dash > 3) entry.options = unescape_mount_path(*(dash + 3));
   entry.shared = std::any_of(words.begin() + 6, dash,
                              [](std::string_view word) { return word.starts_with("shared:"); });
   return true;

@@ -12,9 +12,10 @@ namespace agentvm::runtime {
 
 struct MountEntry {
   std::int64_t id = 0;
-  std::string mount_point;  // plain, not escaped
-  std::string type;         // "ext4"
-  bool shared = false;      // mounts below it propagate to its peers
+  std::string mount_point;   // plain, not escaped
+  std::string type;          // "ext4"
+  bool shared = false;       // mounts below it propagate to its peers
+  std::string options = {};  // of the file system, plain: "rw,lowerdir=/a:/b,upperdir=/c"
   friend bool operator==(const MountEntry&, const MountEntry&) = default;
 };
 

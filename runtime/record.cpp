@@ -82,6 +82,12 @@ void json_fields(auto& io, Like<Membership> auto& membership) {
   io.required("memoryMib", membership.demand.memory_mib);
 }
 
+void json_fields(auto& io, Like<DiskRecord> auto& disk) {
+  io.required("path", disk.path, is_plain_path);
+  io.required("sizeMib", disk.size_mib);
+  io.optional("lasting", disk.lasting);
+}
+
 // A hook with the specification's member names. A type of our own: what config.json may hold is
 // the spec parser's business.
 struct StoredHook : oci::Hook {
@@ -120,6 +126,7 @@ void json_fields(auto& io, Like<ContainerRecord> auto& record) {
   io.optional("initExit", record.init_exit);
   io.required("cgroup", record.cgroup);
   io.required("vm", record.vm);
+  io.optional("disk", record.disk);
   io.optional("networkNamespace", record.network_namespace, is_plain_path);
   io.optional("poolPlace", record.pool_place, is_plain_path);
   io.optional("membership", record.membership);

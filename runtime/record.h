@@ -71,6 +71,14 @@ struct Membership {
   friend bool operator==(const Membership&, const Membership&) = default;
 };
 
+// The container's own disk (runtime/disks/).
+struct DiskRecord {
+  std::string path;  // of its image
+  std::uint64_t size_mib = 0;
+  bool lasting = false;  // it stays when the container is deleted
+  friend bool operator==(const DiskRecord&, const DiskRecord&) = default;
+};
+
 struct ContainerRecord {
   std::string id;
   std::string oci_version;
@@ -86,6 +94,7 @@ struct ContainerRecord {
   std::optional<InitExit> init_exit;  // once stopped, when it is known
   CgroupRecord cgroup;                // what host_cgroup made
   VmRecord vm;
+  std::optional<DiskRecord> disk;
   std::string network_namespace;  // the path that the bundle named, "" for one of our own
   std::string pool_place;  // of a VM that waited: its place (runtime/pool/), to be removed too
   std::optional<Membership> membership;

@@ -8,6 +8,7 @@
 
 #include "oci/base/try.h"
 #include "oci/mount_options.h"
+#include "runtime/disks/plan.h"
 #include "runtime/guest_devices.h"
 #include "runtime/guest_spec.h"
 #include "runtime/timings.h"
@@ -128,12 +129,15 @@ Result<void> check_linux(const oci::Spec& spec) {
 
 bool is_known_annotation(std::string_view name) {
   return name == kVcpusAnnotation || name == kMemoryAnnotation || name == kAcceleratorAnnotation ||
-         name == kKernelParametersAnnotation;
+         name == kKernelParametersAnnotation || name == kDiskSizeAnnotation;
 }
 
 Result<void> check_annotations(const oci::Spec& spec, const Config& config) {
   for (const auto& [name, value] : spec.annotations) {
-    if (!name.starts_with(kAnnotationPrefix) || name == kTimingsAnnotation) continue;
+    if (!name.starts_with(kAnnotationPrefix) || name == kTimingsAnnotation ||
+        is_free_annotation(name)) {
+      continue;
+    }
     if (!is_known_annotation(name)) {
       return refuse(fmt::format("annotation '{}' is none that agentvm knows", name));
     }

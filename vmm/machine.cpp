@@ -97,6 +97,9 @@ class RunningMachine final : public Machine {
     co_return Result<void>{};
   }
 
+  Task<void> plug_disk(Disk disk) override {
+    return vmm::plug_disk(*qmp_, std::move(disk), kPlugPatience);
+  }
   Task<void> plug_nic(Nic nic) override {
     return vmm::plug_nic(*qmp_, std::move(nic), kPlugPatience);
   }

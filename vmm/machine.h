@@ -15,6 +15,7 @@
 #include "oci/base/async.h"
 #include "oci/base/unique_fd.h"
 #include "vmm/accelerator.h"
+#include "vmm/disk.h"
 #include "vmm/nic.h"
 #include "vmm/qemu_argv.h"
 
@@ -98,6 +99,8 @@ class LiveMachine {
   // with no patience all of them at once. All are gone when it returns. Idempotent.
   virtual Task<void> stop(std::chrono::milliseconds patience) = 0;
 
+  // See vmm/disk.h.
+  virtual Task<void> plug_disk(Disk disk) = 0;
   // See vmm/nic.h.
   virtual Task<void> plug_nic(Nic nic) = 0;
   virtual Task<void> unplug_nic(unsigned slot) = 0;

@@ -313,6 +313,35 @@ Task<void> Qmp::netdev_del(std::string id, Timeout timeout) {
   return command("netdev_del", json.take(), -1, timeout);
 }
 
+Task<void> Qmp::block_add(std::string node, int fd, Timeout timeout) {
+  constexpr int kFdSet = 1;  // QEMU's name for the descriptor, where one more would be a file's
+  JsonWriter set;
+  set.begin_object().key("fdset-id").value(kFdSet).end_object();
+  auto given = co_await command("add-fd", set.take(), fd, timeout);
+  CO_TRY(std::move(given));
+  JsonWriter json;
+  json.begin_object().key("driver").value("file").key("node-name").value(node);
+  json.key("filename").value(fmt::format("/dev/fdset/{}", kFdSet));
+  json.key("locking")
+      .value("off")
+      .key("discard")
+      .value("unmap")
+      .key("detect-zeroes")
+      .value("unmap");
+  auto added = co_await command("blockdev-add", json.end_object().take(), -1, timeout);
+  if (added) co_return Result<void>{};
+  JsonWriter unset;
+  unset.begin_object().key("fdset-id").value(kFdSet).end_object();
+  (void)co_await command("remove-fd", unset.take(), -1, timeout);
+  co_return added;
+}
+
+Task<void> Qmp::block_del(std::string node, Timeout timeout) {
+  JsonWriter json;
+  json.begin_object().key("node-name").value(node).end_object();
+  return command("blockdev-del", json.take(), -1, timeout);
+}
+
 Task<void> Qmp::getfd(std::string name, int fd, Timeout timeout) {
   JsonWriter json;
   json.begin_object().key("fdname").value(name).end_object();

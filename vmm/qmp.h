@@ -66,6 +66,10 @@ class Qmp {
   Task<std::vector<QmpCpuPlace>> query_cpu_places(Timeout timeout);
   Task<void> netdev_add(QmpTap tap, Timeout timeout);
   Task<void> netdev_del(std::string id, Timeout timeout);
+  // A node of the block layer on a duplicate of `fd`, a raw image that is open for reading and
+  // writing. Without locks of QEMU's own: the caller has one.
+  Task<void> block_add(std::string node, int fd, Timeout timeout);
+  Task<void> block_del(std::string node, Timeout timeout);
   // Gives QEMU a duplicate of `fd` under `name`.
   Task<void> getfd(std::string name, int fd, Timeout timeout);
 

@@ -22,6 +22,7 @@ constexpr std::pair<std::string_view, QmpEventKind> kEvents[] = {
     {"DEVICE_DELETED", QmpEventKind::device_deleted},
     {"DEVICE_UNPLUG_GUEST_ERROR", QmpEventKind::device_unplug_guest_error},
     {"MIGRATION", QmpEventKind::migration},
+    {"BLOCK_IO_ERROR", QmpEventKind::block_io_error},
 };
 
 constexpr std::pair<std::string_view, QmpRunState> kRunStates[] = {

@@ -36,6 +36,7 @@ enum class QmpEventKind : std::uint8_t {
   device_deleted,
   device_unplug_guest_error,
   migration,
+  block_io_error,
   other,
 };
 
@@ -43,7 +44,8 @@ struct QmpEvent {
   QmpEventKind kind = QmpEventKind::other;
   std::string name;    // as QEMU calls it: "SHUTDOWN"
   std::string device;  // device_deleted, device_unplug_guest_error: the device's id
-  std::string reason;  // shutdown, reset: why; migration: the status
+  // shutdown, reset: why; migration: the status; block_io_error: strerror(3) of the host's error
+  std::string reason;
   friend bool operator==(const QmpEvent&, const QmpEvent&) = default;
 };
 

@@ -13,7 +13,8 @@ inline constexpr unsigned kVsockSlot = 0;
 inline constexpr unsigned kSharedSlot = 1;
 inline constexpr unsigned kFirstNicSlot = 2;
 inline constexpr unsigned kNicSlots = 4;
-inline constexpr unsigned kMemorySlot = 7;     // memory given to a running guest
+inline constexpr unsigned kDiskSlot = 6;         // a container's disk
+inline constexpr unsigned kMemorySlot = 7;       // memory given to a running guest
 inline constexpr unsigned kSlots = 8;
 inline constexpr unsigned kFirstSlotDevice = 16;  // of slot 0, on the root bus
 

@@ -44,7 +44,7 @@ Result<void> set_stdio(ChildStdio& stdio) {
 // Nothing of the guest or of the set-up may be found in /proc/PID/fd while the process waits, nor
 // be there after execve(2) (CVE-2024-21626).
 Result<void> close_the_rest(Child& child) {
-  close_all_but({child.link.fd(), child.hook_state});
+  close_all_but({child.link.fd(), child.hook_state, child.stdio.listener.get()});
   return {};
 }
 
@@ -52,6 +52,10 @@ Result<void> make_environment(Child& child) {
   child.environment = unique_environment(child.process.env);
   auto root = TRY(sys::open_at(AT_FDCWD, "/", O_PATH | O_DIRECTORY));
   add_home(child.environment, root.get(), child.process.user.uid);
+  if (child.stdio.listener) {
+    child.environment.push_back(fmt::format("LISTEN_PID={}", ::getpid()));
+    child.environment.emplace_back("LISTEN_FDS=1");
+  }
   return {};
 }
 
@@ -130,6 +134,18 @@ Result<void> unprivileged_seccomp(Child& child) {
   return load_seccomp(*child.seccomp);
 }
 
+// The last before the program: the number may have been another descriptor's until now.
+Result<void> hand_over_listener(Child& child) {
+  if (!child.stdio.listener) return {};
+  constexpr int kFirstListener = 3;
+  const int given = child.stdio.listener.get();
+  if (given <= kFirstListener || child.link.fd() == kFirstListener) {
+    return fail(ErrorKind::internal, "descriptor 3 is in use");
+  }
+  if (::dup2(given, kFirstListener) < 0) return fail_errno(errno, "hand over the listener");
+  return {};
+}
+
 Result<void> execute(Child& child) {
   const Argv args(child.process.args);
   const Argv environment(child.environment);
@@ -153,6 +169,7 @@ constexpr std::array kSteps = std::to_array<Step<Child>>({
     {"wait for start", report_and_wait},
     {"run hooks", start_hooks, StepError::verbatim},
     {"load the seccomp filter", unprivileged_seccomp, StepError::verbatim},
+    {"hand over the listener", hand_over_listener},
     {"execute the program", execute, StepError::verbatim},
 });
 
@@ -162,7 +179,7 @@ Result<void> leave_the_agent(Child& child, std::vector<int> keep) {
   // Handlers did not come along (clone.h), what is ignored and the mask did.
   (void)reset_signals();
   TRY(set_stdio(child.stdio));
-  keep.insert(keep.end(), {child.link.fd(), child.hook_state});
+  keep.insert(keep.end(), {child.link.fd(), child.hook_state, child.stdio.listener.get()});
   close_all_but(std::move(keep));
   if (::setsid() < 0) return fail_errno(errno, "setsid");
   // Keys of one container are none of another's. A kernel without keys has none to share.

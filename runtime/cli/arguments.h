@@ -47,6 +47,10 @@ struct StateOptions {
   std::string id;
   bool verbose = false;
 };
+struct LogsOptions {
+  std::string id;
+  bool docker = false;
+};
 struct KillOptions {
   std::string id;
   std::string signal = "SIGTERM";
@@ -163,7 +167,7 @@ struct RefusedOptions {
 };
 
 using Command =
-    std::variant<CreateOptions, RunOptions, StartOptions, StateOptions, KillOptions, DeleteOptions,
+    std::variant<CreateOptions, RunOptions, StartOptions, StateOptions, LogsOptions, KillOptions, DeleteOptions,
                  PauseOptions, ResumeOptions, ExecOptions, PsOptions, ListOptions, EventsOptions,
                  UpdateOptions, SpecOptions, FeaturesOptions, CheckOptions, ConfigOptions,
                  TemplateOptions, PoolOptions, InstallOptions, RefusedOptions>;

@@ -107,7 +107,12 @@ void add_inspection_verbs(const Verbs& verbs) {
   auto [state, state_options] =
       add_verb<StateOptions>(verbs, "state", "print a container's state as JSON");
   add_id(state, state_options);
-  state->add_flag("--verbose", state_options->verbose, "with the VM's size, accelerator and times");
+  state->add_flag("--verbose", state_options->verbose, "with the VM's size, accelerator, disk");
+
+  auto [logs, logs_options] =
+      add_verb<LogsOptions>(verbs, "logs", "print the log of a container's own Docker");
+  add_id(logs, logs_options);
+  logs->add_flag("--docker", logs_options->docker, "what its dockerd has said so far");
 
   auto [ps, ps_options] = add_verb<PsOptions>(verbs, "ps", "list a container's processes");
   add_id(ps, ps_options);

@@ -47,6 +47,7 @@ Result<int> run_verb(const Engine& engine, const Command& command) {
     Result<int> operator()(const RunOptions& o) const { return run_run(engine, o); }
     Result<int> operator()(const StartOptions& o) const { return run_start(engine, o); }
     Result<int> operator()(const StateOptions& o) const { return run_state(engine, o); }
+    Result<int> operator()(const LogsOptions& o) const { return run_logs(engine, o); }
     Result<int> operator()(const KillOptions& o) const { return run_kill(engine, o); }
     Result<int> operator()(const DeleteOptions& o) const { return run_delete(engine, o); }
     Result<int> operator()(const PauseOptions& o) const { return run_pause(engine, o); }

@@ -7,6 +7,7 @@
 #include "runtime/cli/verbs.h"
 #include "runtime/container/inspect.h"
 #include "runtime/container/state_document.h"
+#include "runtime/disks/image.h"
 
 namespace agentvm::runtime::cli {
 
@@ -72,6 +73,15 @@ std::string process_table(const agent::v1::ListProcessesResponse& list) {
   return out;
 }
 
+void write_disk(JsonWriter& json, const DiskRecord& disk) {
+  json.key("disk").begin_object();
+  json.key("path").value(disk.path);
+  json.key("sizeMiB").value(disk.size_mib);
+  if (const auto used = used_mib(disk.path)) json.key("usedMiB").value(*used);
+  json.key("lasting").value(disk.lasting);
+  json.end_object();
+}
+
 // What runc does not tell: the VM behind the container.
 std::string verbose_state(const ContainerRecord& record) {
   JsonWriter json(2);
@@ -85,6 +95,7 @@ std::string verbose_state(const ContainerRecord& record) {
   json.key("accelerator").value(record.vm.accelerator);
   json.key("kernel").value(record.vm.kernel);
   json.end_object();
+  if (record.disk) write_disk(json, *record.disk);
   if (record.init_exit) {
     json.key("exit").begin_object();
     json.key("code").value(record.init_exit->code);

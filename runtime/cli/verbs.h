@@ -12,6 +12,7 @@ Result<int> run_create(const Engine& engine, const CreateOptions& options);
 Result<int> run_run(const Engine& engine, const RunOptions& options);
 Result<int> run_start(const Engine& engine, const StartOptions& options);
 Result<int> run_state(const Engine& engine, const StateOptions& options);
+Result<int> run_logs(const Engine& engine, const LogsOptions& options);
 Result<int> run_kill(const Engine& engine, const KillOptions& options);
 Result<int> run_delete(const Engine& engine, const DeleteOptions& options);
 Result<int> run_pause(const Engine& engine, const PauseOptions& options);

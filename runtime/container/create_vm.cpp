@@ -3,6 +3,7 @@
 #include "oci/base/log.h"
 #include "oci/base/try.h"
 #include "runtime/container/creation.h"
+#include "runtime/disks/image.h"
 #include "runtime/host_cgroup.h"
 #include "runtime/host_limits.h"
 #include "runtime/oom_score.h"
@@ -94,6 +95,21 @@ Result<void> find_vm(const Creation& creation, MonitorPlan& plan) {
   return {};
 }
 
+// Recorded before it is made: what belongs to this container alone goes with it, however far it
+// got.
+Result<void> take_disk(const Creation& creation, MonitorPlan& plan) {
+  if (!plan.disk) return {};
+  ContainerRecord& record = creation.record;
+  const std::string& directory = plan.config.disk.directory;
+  const DiskPlace place = TRY(find_disk_place(*plan.disk, record.rootfs, record.id, directory));
+  record.disk = {place.directory + "/" + place.name, plan.disk->size_mib, place.lasting};
+  TRY(store(creation.dir, record));
+  DiskImage image = TRY(open_disk(place, plan.disk->size_mib, directory));
+  record.disk->size_mib = image.size_mib;
+  plan.disk_image = std::move(image.fd);
+  return {};
+}
+
 }  // namespace
 
 Result<MonitorPlan> plan_vm(const Engine& engine, const CreateRequest& request,
@@ -103,6 +119,8 @@ Result<MonitorPlan> plan_vm(const Engine& engine, const CreateRequest& request,
   plan.takes_members = role == PodRole::sandbox;
   if (plan.takes_members) place.pod_shm = find_pod_shm(bundle.spec, bundle.path);
   TRY(plan_stand_in(engine, request, bundle, place, plan));
+  plan.disk = TRY(plan_disk(bundle.spec, plan.config, plan.share));
+  if (plan.disk && plan.disk->docker) plan.seccomp.reset();
   plan.resources = bundle.spec.linux_->resources.value_or(oci::Resources{});
   if (plan.takes_members) plan.resources = TRY(sandbox_resources(bundle.spec));
   const HostSize host = TRY(host_size());
@@ -118,7 +136,9 @@ Result<MonitorPlan> plan_vm(const Engine& engine, const CreateRequest& request,
 Result<void> bring_up_vm(const Creation& creation, MonitorPlan& plan) {
   auto& [engine, request, bundle, dir, record, timings] = creation;
   TRY(find_vm(creation, plan));
+  TRY(take_disk(creation, plan));
   auto spawned = TRY(spawn_monitor(plan));
+  plan.disk_image.reset();
   if (plan.claimed) plan.claimed->socket.reset();
   record.monitor = spawned.process;
   record.vm = {plan.size.vcpus,

@@ -8,6 +8,7 @@
 #include "oci/base/log.h"
 #include "oci/base/try.h"
 #include "runtime/container_view.h"
+#include "runtime/disks/storages.h"
 #include "runtime/monitor/control_server.h"
 #include "runtime/monitor/guest_boot.h"
 #include "runtime/monitor/pod_members.h"
@@ -45,6 +46,7 @@ class Life {
   void failed(Error error) { creator_.failed(std::move(error)); }
 
  private:
+  Task<void> plug_disk();
   Task<void> create_container();
   // What is in the network namespace now, which engines fill at different moments before start.
   Task<void> attach_network();
@@ -66,9 +68,21 @@ class Life {
   std::string lost_;     // the VM went before
 };
 
+Task<void> Life::plug_disk() {
+  if (!plan_.disk) co_return Result<void>{};
+  vmm::Disk disk{std::move(plan_.disk_image), [id = plan_.dir->id()](const std::string& why) {
+                   log::error("container '{}': {}", id, why);
+                 }};
+  auto plugged = co_await guest_.machine->plug_disk(std::move(disk));
+  CO_TRY(std::move(plugged), "give the guest its disk");
+  plan_.timings.mark("disk plugged");
+  co_return Result<void>{};
+}
+
 Task<void> Life::create_container() {
   agent::v1::CreateContainerRequest request;
   add_share(request, plan_.claimed ? kPoolShare : "");
+  if (plan_.disk) add_disk(request, *plan_.disk);
   return container_.create(guest_.agent, std::move(request));
 }
 
@@ -80,8 +94,10 @@ Task<void> Life::create() {
   auto guest = co_await boot_guest(plan_);
   guest_ = CO_TRY(std::move(guest));
   spawn<void>(co_await asio::this_coro::executor, follow_machine());
+  auto plugged = co_await plug_disk();
   auto hooks = co_await creator_.await(MessageType::hooks_done);
   plan_.timings.mark("create hooks done");
+  if (hooks) hooks = std::move(plugged);
   if (hooks) hooks = co_await create_container();
   if (hooks) hooks = show_container(plan_.share, plan_.dir->path() + "/" + kSharedDirectory);
   if (!hooks) {

@@ -10,6 +10,7 @@
 #include "oci/spec.h"
 #include "runtime/config.h"
 #include "runtime/console.h"
+#include "runtime/disks/plan.h"
 #include "runtime/guest_spec.h"
 #include "runtime/machine_config.h"
 #include "runtime/pod.h"
@@ -42,6 +43,8 @@ struct MonitorPlan : StandInPlan {
   oci::Resources resources;    // what the VM and its cgroup on the host are sized by
   VmSize size;
   PlannedMachine machine;
+  std::optional<DiskPlan> disk;
+  UniqueFd disk_image;  // the creator's copy is closed before anybody else could have it
   std::optional<ClaimedVm> claimed;        // the VM, if one waited in the pool
   std::optional<vmm::OpenTemplate> saved;  // what the VM is restored from; nothing: it boots
   std::optional<StartGate> gate;           // the creator's, not the monitor's

@@ -115,6 +115,11 @@ class ClaimedMachine final : public vmm::LiveMachine {
     co_return Result<void>{};
   }
 
+  // The holder, which nobody listens to, does not say when the disk fails; the guest's errors do.
+  Task<void> plug_disk(vmm::Disk disk) override {
+    Message question{MessageType::plug_disk, "", {}, std::move(disk.image)};
+    return ask(std::move(question));
+  }
   Task<void> plug_nic(vmm::Nic nic) override {
     Message question{MessageType::plug_nic, encode_nic(nic), {}, std::move(nic.tap)};
     return ask(std::move(question));

@@ -152,9 +152,8 @@ asio::awaitable<void> Holder::serve_client() {
     auto received = co_await client_->async_receive();
     if (!received || !*received || (*received)->type == MessageType::stop) co_return;
     // Beside this, so that the client's end is seen meanwhile.
-    spawn<void>(executor, carry_out(*std::move(*received)), [this](Result<void> outcome) {
-      (void)client_->send(answer_of(outcome));
-    });
+    spawn<void>(executor, carry_out(*std::move(*received)),
+                [this](Result<void> outcome) { (void)client_->send(answer_of(outcome)); });
   }
 }
 
@@ -166,6 +165,10 @@ Task<void> Holder::carry_out(Message message) {
   if (message.type == MessageType::unplug_nic) {
     co_return co_await guest_.machine->unplug_nic(
         static_cast<unsigned>(std::atoi(message.text.c_str())));
+  }
+  if (message.type == MessageType::plug_disk && message.fd) {
+    vmm::Disk disk{std::move(message.fd)};
+    co_return co_await guest_.machine->plug_disk(std::move(disk));
   }
   if (message.type != MessageType::plug_nic || !message.fd) {
     co_return fail(ErrorKind::invalid_argument, "the VM's holder does not take this");

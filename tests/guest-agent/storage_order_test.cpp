@@ -17,6 +17,9 @@ TEST(StorageOrder, FillsInWhatTheDriverImplies) {
   const auto memory = checked_storage({"tmpfs", "", "/run/x", "", {"size=1m"}});
   ASSERT_TRUE(memory.has_value());
   EXPECT_EQ(memory->source, "tmpfs");
+  const auto root = checked_storage({"overlay", "", "/run/root", "", {"lowerdir=/a"}});
+  ASSERT_TRUE(root.has_value());
+  EXPECT_EQ(root->fs_type, "overlay");
 }
 
 TEST(StorageOrder, NamesWhatIsWrong) {
@@ -29,6 +32,8 @@ TEST(StorageOrder, NamesWhatIsWrong) {
             "storage: block device '/etc/passwd' is not below /dev");
   EXPECT_EQ(error_of({"tmpfs", "", "/run/x", "ext4", {}}),
             "storage: file system 'ext4' for driver 'tmpfs'");
+  EXPECT_EQ(error_of({"overlay", "", "/run/x", "ext4", {}}),
+            "storage: file system 'ext4' for driver 'overlay'");
 }
 
 TEST(StorageOrder, MountPointsAreAbsoluteAndPlain) {

@@ -32,6 +32,7 @@ inline ContainerRecord make_sample_record(const std::string& id) {
                                  .monitor = {.pid = 4244, .start_time = 10},
                                  .demand = {.cpu_millis = 500, .memory_mib = 256}};
   record.pod_shm = "/run/pod/shm";
+  record.disk = DiskRecord{.path = "/layers/1/agentvm-disk.img", .size_mib = 64, .lasting = true};
   record.execs = {{.id = "e1", .stand_in = {.pid = 4243, .start_time = 9}}};
   record.poststart_hooks = {{.path = "/bin/a", .args = {"a", "b"}, .env = {"X=1"}, .timeout_s = 3}};
   record.poststop_hooks = {{.path = "/bin/b", .args = {}, .env = {}, .timeout_s = {}}};

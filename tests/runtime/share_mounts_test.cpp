@@ -221,8 +221,8 @@ TEST(MountTable, ReadsWhatTheKernelWrites) {
       "37 35 98:0 / / rw - tmpfs none rw\n"
       "garbage\n1 2 3\n- - - - - - - - -\n");
   ASSERT_EQ(table.size(), 2U);
-  EXPECT_EQ(table[0], (MountEntry{36, "/mnt 2", "ext3", true}));
-  EXPECT_EQ(table[1], (MountEntry{37, "/", "tmpfs", false}));
+  EXPECT_EQ(table[0], (MountEntry{36, "/mnt 2", "ext3", true, "rw"}));
+  EXPECT_EQ(table[1], (MountEntry{37, "/", "tmpfs", false, "rw"}));
 }
 
 }  // namespace

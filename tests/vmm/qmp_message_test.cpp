@@ -30,6 +30,12 @@ TEST(ParseQmpMessage, ReadsEventsWithWhatTheyAreAbout) {
   ASSERT_TRUE(down) << down.error().text();
   EXPECT_EQ(std::get<QmpEvent>(*down),
             (QmpEvent{QmpEventKind::shutdown, "SHUTDOWN", "", "guest-reset"}));
+  const auto error = parse_qmp_message(
+      R"({"event": "BLOCK_IO_ERROR", "data": {"device": "", "nospace": false, "operation": "write",
+          "action": "report", "reason": "No space left on device"}})");
+  ASSERT_TRUE(error) << error.error().text();
+  EXPECT_EQ(std::get<QmpEvent>(*error), (QmpEvent{QmpEventKind::block_io_error, "BLOCK_IO_ERROR",
+                                                  "", "No space left on device"}));
   const auto other = parse_qmp_message(R"({"event": "RTC_CHANGE", "data": {"offset": 3}})");
   ASSERT_TRUE(other) << other.error().text();
   EXPECT_EQ(std::get<QmpEvent>(*other).kind, QmpEventKind::other);

@@ -95,11 +95,13 @@ void Agentvm::configure(const std::string& vm, const std::string& templates,
                          "[pool]\n"
                          "size = {}\n"
                          "directory = \"{}\"\n"
+                         "[disk]\n"
+                         "directory = \"{}\"\n"
                          "[vm]\n"
                          "kernel = \"{}\"\n"
                          "initramfs = \"{}\"\n"
                          "vsock_backend = \"{}\"\n{}\n",
-                         templates.empty() ? shared : templates, pool_size, pool(),
+                         templates.empty() ? shared : templates, pool_size, pool(), disks(),
                          kernel.empty() ? image_file("vmlinux") : kernel,
                          image_file("initramfs.cpio"), AGENTVM_VSOCK_BINARY, vm));
 }

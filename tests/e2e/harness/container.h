@@ -73,6 +73,8 @@ class Agentvm : public testing::Test {
   void configure(const std::string& vm, const std::string& templates = "",
                  const std::string& kernel = "", int pool_vms = -1) const;
   [[nodiscard]] std::string pool() const { return scratch() + "/pool"; }
+  // Of containers whose root is no overlay, and what they are copied from.
+  [[nodiscard]] std::string disks() const { return scratch() + "/disks"; }
   // The template store of all tests.
   [[nodiscard]] static std::string shared_store();
   // A file of the guest's image: "vmlinux".

@@ -1,0 +1,90 @@
+# A container's own disk: against a bare QEMU of the same machine and kernel with the same kind of
+# image, and what a start pays for one. Sourced by bench/run.
+# shellcheck shell=bash
+
+readonly disk_rounds=5
+
+# Prints, for each round, hundredths of a second of: 128 MiB written and synced, read past the
+# cache, 4000 reads and writes of 4 KiB at random places. $1: a directory on the disk.
+write_disk_work() {
+  cat >"$1" <<'WORK'
+#!/bin/sh
+now() { read -r up rest </proc/uptime; echo "${up%.*}${up#*.}"; }
+cd "$1" && head -c 134217728 /dev/urandom >read && sync
+echo "work $2 begins"
+for round in $(seq "$2"); do
+  a=$(now); dd if=read of=write bs=1M conv=fsync 2>/dev/null
+  b=$(now); dd if=read of=/dev/null bs=1M iflag=direct 2>/dev/null
+  c=$(now); random-io read 4000
+  d=$(now); echo "work $((b - a)) $((c - b)) $((d - c))"
+done
+WORK
+  chmod +x "$1"
+}
+
+# The bare boot with an image of the same template as /dev/vda and an /init that works on it.
+make_bare_disk() {
+  local root=$scratch/bare-disk
+  mkdir -p "$root"/{bin,sbin,proc,sys,dev,mnt}
+  cp /bin/busybox "$root/bin/"
+  cp "$build/bench/bench-random-io" "$root/bin/random-io"
+  write_disk_work "$root/work"
+  cat >"$root/init" <<INIT
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+while read -r module; do insmod "\$module"; done </etc/modules
+insmod /lib/modules/virtio_blk.ko
+mount -t ext4 -o discard,noinit_itable /dev/vda /mnt
+/work /mnt $disk_rounds
+poweroff -f
+INIT
+  chmod +x "$root/init"
+  (cd "$root" && find . -mindepth 1 -printf '%P\n' | cpio --quiet -o -H newc) >"$scratch/work.cpio"
+  cat "$image/initramfs.cpio" "$scratch/work.cpio" >"$scratch/bare-disk.cpio"
+  cp --sparse=always "$scratch"/disks/template-4096.ext4 "$scratch/bare.img"
+  { sed "s#$scratch/bare.cpio#$scratch/bare-disk.cpio#; s# -serial none -monitor none##" "$scratch/bare-boot" |
+      tr -d '\n' | sed 's/exec/\nexec/'
+    printf ' %s' -serial stdio -monitor none \
+      -blockdev "driver=file,node-name=d,filename=$scratch/bare.img,discard=unmap,detect-zeroes=unmap" \
+      -device virtio-blk-pci,drive=d; echo; } >"$scratch/bare-disk-boot"
+  chmod +x "$scratch/bare-disk-boot"
+}
+
+# The median of column $2 of the rounds in file $1.
+disk_median() {
+  tr -d '\r' <"$1" | awk -v column="$2" '$1 == "work" && NF == 4 {print $(column + 1)}' | sort -n |
+    awk '{all[NR] = $1} END {print all[int((NR + 1) / 2)]}'
+}
+
+measure_disk() {
+  say "a container's own disk: start with a Docker that nobody uses; sequential and random work"
+  local docker='.annotations={"io.agentvm.docker":"true","io.agentvm.disk_mib":"4096"}' name
+  printf '[disk]\ndirectory = "%s/disks"\n[security]\nallowed_annotations = ["io.agentvm.disk_mib"]\n' \
+    "$scratch" >>"$scratch/config.toml"
+  for name in true sleeper; do
+    cp -a "$scratch/$name" "$scratch/disk-$name"
+    mkdir -p "$scratch/disk-$name/rootfs/usr/bin"
+    ln -s /bin/true "$scratch/disk-$name/rootfs/usr/bin/dockerd"
+    jq "$docker" "$scratch/$name/config.json" >"$scratch/disk-$name/config.json"
+  done
+  figure disk-start 'without a disk' "$restoring run --bundle $scratch/true bench" \
+    'with a Docker, unused' "$restoring run --bundle $scratch/disk-true bench"
+  cp "$build/bench/bench-random-io" "$scratch/disk-sleeper/rootfs/bin/random-io"
+  write_disk_work "$scratch/disk-sleeper/rootfs/bin/work"
+  agentvm run --detach --bundle "$scratch/disk-sleeper" disk
+  agentvm exec disk work /var/lib/docker "$disk_rounds" >"$results/disk-agentvm.txt"
+  agentvm delete --force disk
+  make_bare_disk
+  "$scratch/bare-disk-boot" >"$results/disk-bare.txt" </dev/null
+  show_disk
+}
+
+show_disk() {
+  local i ours bare
+  local -a work=('write 128 MiB and sync' 'read 128 MiB past the cache' '4000 x 4 KiB at random places')
+  for i in 1 2 3; do
+    ours=$(disk_median "$results/disk-agentvm.txt" "$i") bare=$(disk_median "$results/disk-bare.txt" "$i")
+    say "${work[i - 1]}: $((ours * 10)) ms, bare QEMU $((bare * 10)) ms: $(ratio "$bare" "$ours") x its speed"
+  done
+}
