@@ -123,6 +123,10 @@ Task<void> Containers::build(Shared container, CreateOrder order,
 Result<void> Containers::open_docker(Container& container) {
   const auto wanted = container.spec.annotations.find(rpc::kDockerAnnotation);
   if (wanted == container.spec.annotations.end()) return {};
+  if (wanted->second.empty()) {
+    load_docker_modules();
+    return {};
+  }
   container.docker = TRY(DockerDoor::open(executor_, reaper_, container.spec, container.init->pid(),
                                           *container.cgroup, wanted->second));
   container.docker->serve();

@@ -103,6 +103,12 @@ std::uint32_t least_mtu() {
 
 }  // namespace
 
+void load_docker_modules() {
+  for (const char* name : kModules) {
+    if (auto loaded = load_module(name); !loaded) log::warning("{}", loaded.error().text());
+  }
+}
+
 gid_t group_in(std::string_view text, std::string_view name) {
   for (const std::string_view line : lines_of(text)) {
     if (!line.starts_with(name) || line.size() == name.size() || line[name.size()] != ':') continue;
@@ -180,9 +186,7 @@ Result<ExecLaunch> DockerDoor::order() const {
 }
 
 Task<void> DockerDoor::run_daemon() {
-  for (const char* name : kModules) {
-    if (auto loaded = load_module(name); !loaded) note(loaded.error().text());
-  }
+  load_docker_modules();
   auto ended = std::make_shared<Event>(executor_);
   {
     const auto launching = reaper_.launching();

@@ -15,6 +15,10 @@
 
 namespace agentvm::guest {
 
+// Loads what a dockerd needs and nothing asks the kernel for. What this kernel lacks is passed
+// over.
+void load_docker_modules();
+
 // The id of the group `name` in the text of an /etc/group; 0 when it has none.
 [[nodiscard]] gid_t group_in(std::string_view text, std::string_view name);
 

@@ -28,7 +28,8 @@ inline constexpr const char* kSlotDevices = "/dev/disk/by-slot/";
 inline constexpr const char* kSharedModules = "/run/agentvm/shared/modules";
 
 // An annotation that the host leaves in a container's specification: the path in the container of
-// its dockerd, which the agent starts with the first connection to kDockerSocket.
+// its dockerd, which the agent starts with the first connection to the socket; "": the
+// container starts its own.
 inline constexpr const char* kDockerAnnotation = "io.agentvm.docker";
 inline constexpr const char* kDockerSocketDirectory = "/var/run";
 inline constexpr const char* kDockerSocketName = "docker.sock";

@@ -1,6 +1,7 @@
 #include "runtime/disks/guest_docker.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@ namespace agentvm::runtime {
 
 namespace {
 
+constexpr std::uint32_t kDeviceMode = 0660;
 constexpr std::string_view kUsualPath =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -84,6 +86,29 @@ bool has_capability(const oci::Spec& spec, std::string_view name) {
          spec.process->capabilities->bounding.end();
 }
 
+// Documentation/admin-guide/devices.txt of Linux. Their drivers come with the first use.
+void give_devices(oci::Spec& spec) {
+  const auto give = [&spec](std::string path, const char* type, std::int64_t major,
+                            std::int64_t minor) {
+    auto& devices = spec.linux_->devices;
+    if (std::ranges::find(devices, path, &oci::Device::path) != devices.end()) return;
+    oci::Device device;
+    device.path = std::move(path);
+    device.type = type;
+    device.major = major;
+    device.minor = minor;
+    device.file_mode = kDeviceMode;
+    devices.push_back(std::move(device));
+  };
+  constexpr std::int64_t kMisc = 10;
+  constexpr std::int64_t kLoop = 7;
+  constexpr std::int64_t kLoops = 8;
+  give("/dev/fuse", "c", kMisc, 229);
+  give("/dev/net/tun", "c", kMisc, 200);
+  give("/dev/loop-control", "c", kMisc, 237);
+  for (std::int64_t i = 0; i < kLoops; ++i) give(fmt::format("/dev/loop{}", i), "b", kLoop, i);
+}
+
 void give_cgroups(oci::Spec& spec) {
   const auto is_cgroup = [](const oci::Mount& mount) {
     return mount.type == "cgroup" || mount.type == "cgroup2";
@@ -126,6 +151,7 @@ void make_room_for_docker(oci::Spec& guest_spec) {
   linux_part.readonly_paths.clear();
   if (!linux_part.resources) linux_part.resources.emplace();
   linux_part.resources->devices = {{true, "a", {}, {}, "rwm"}};
+  give_devices(guest_spec);
   give_cgroups(guest_spec);
   for (oci::Mount& mount : guest_spec.mounts) {
     if (mount.type != "sysfs" && mount.type != "cgroup" && mount.type != "cgroup2") continue;

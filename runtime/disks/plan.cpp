@@ -166,10 +166,8 @@ Result<std::optional<DiskPlan>> plan_disk(const oci::Spec& spec, const Config& c
   disk.docker = !docker.program.empty();
   if (docker.on_disk || may_use_modules(spec)) TRY(share_modules(config, docker.on_disk, share));
   if (docker.on_disk) TRY(put_docker_on_disk(share, disk));
-  if (disk.docker) {
-    make_room_for_docker(share.guest_spec);
-    share.guest_spec.annotations[rpc::kDockerAnnotation] = docker.program;
-  }
+  if (docker.on_disk) share.guest_spec.annotations[rpc::kDockerAnnotation] = docker.program;
+  if (disk.docker) make_room_for_docker(share.guest_spec);
   if (disk.holds_root) share.guest_spec.root->path = kGuestRoot;
   const bool wanted = docker.on_disk || disk.holds_root;
   if (!wanted && annotation(spec, kDiskSizeAnnotation) != nullptr) {

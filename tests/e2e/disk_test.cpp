@@ -52,7 +52,7 @@ class Disks : public Agentvm {
     bundle_.spec.root->path = merged();
   }
   void TearDown() override {
-    for (const char* id : {"web", "other"}) (void)agentvm({"delete", "--force", id});
+    for (const char* id : {"disked", "other"}) (void)agentvm({"delete", "--force", id});
     if (!layer_.empty()) ::umount(merged().c_str());
     Agentvm::TearDown();
   }
@@ -63,17 +63,17 @@ class Disks : public Agentvm {
   [[nodiscard]] std::string merged() const { return layer_ + "/merged"; }
   [[nodiscard]] std::string image() const { return layer_ + "/" + kImage; }
   void start_web() const {
-    create("web", bundle_);
-    if (!HasFatalFailure()) start("web");
+    create("disked", bundle_);
+    if (!HasFatalFailure()) start("disked");
   }
   void delete_web() const {
-    const Outcome deleted = agentvm({"delete", "--force", "web"});
+    const Outcome deleted = agentvm({"delete", "--force", "disked"});
     EXPECT_EQ(deleted.status, 0) << deleted.err;
   }
   // What a shell in the container prints.
   std::string in_web(const std::string& script) const {
     const Outcome outcome = agentvm(
-        {"exec", "--cap", "CAP_NET_ADMIN", "--cap", "CAP_SYSLOG", "web", "sh", "-c", script});
+        {"exec", "--cap", "CAP_NET_ADMIN", "--cap", "CAP_SYSLOG", "disked", "sh", "-c", script});
     EXPECT_EQ(outcome.status, 0) << script << ": " << outcome.out << outcome.err;
     return outcome.out;
   }
@@ -94,7 +94,7 @@ TEST_F(Disks, HoldDockersDirectoriesAndStayWithTheWritableLayer) {
       "dd if=/dev/urandom bs=1M count=20 of=/var/lib/docker/big");
   // It is a file system of its own inside and one file outside, beside the layer and not in it.
   EXPECT_FALSE(fs::exists(layer_ + "/diff/var/lib/docker/file"));
-  const std::string state = agentvm({"state", "--verbose", "web"}).out;
+  const std::string state = agentvm({"state", "--verbose", "disked"}).out;
   EXPECT_THAT(state, AllOf(HasSubstr("\"path\": \"" + image() + "\""),
                            HasSubstr("\"sizeMiB\": 256"), HasSubstr("\"usedMiB\": ")));
   // What is deleted is given back.
@@ -114,23 +114,23 @@ TEST_F(Disks, HoldDockersDirectoriesAndStayWithTheWritableLayer) {
 
   // Ended by itself, ended by the death of QEMU while it writes: what was written stays.
   in_web("echo last > /var/lib/docker/unsynced");
-  EXPECT_EQ(agentvm({"kill", "web", "KILL"}).status, 0);
-  wait_for_status("web", "stopped");
+  EXPECT_EQ(agentvm({"kill", "disked", "KILL"}).status, 0);
+  wait_for_status("disked", "stopped");
   delete_web();
   start_web();
   ASSERT_FALSE(HasFatalFailure());
   EXPECT_EQ(in_web("cat /var/lib/docker/file /var/lib/docker/unsynced"), "kept\nlast\n");
   EXPECT_EQ(
-      agentvm({"exec", "--detach", "web", "sh", "-c",
+      agentvm({"exec", "--detach", "disked", "sh", "-c",
                "while :; do for i in 1 2 3 4 5 6 7 8 9; do mkdir -p /var/lib/docker/$i/a; "
                "echo $i > /var/lib/docker/$i/a/b; sync; done; rm -r /var/lib/docker/[1-9]; done"})
           .status,
       0);
   EXPECT_TRUE(eventually([this] {
-    return agentvm({"exec", "web", "test", "-e", "/var/lib/docker/5/a/b"}).status == 0;
+    return agentvm({"exec", "disked", "test", "-e", "/var/lib/docker/5/a/b"}).status == 0;
   }));
-  for (const pid_t pid : processes_of("web", "qemu-system")) ::kill(pid, SIGKILL);
-  wait_for_status("web", "stopped");
+  for (const pid_t pid : processes_of("disked", "qemu-system")) ::kill(pid, SIGKILL);
+  wait_for_status("disked", "stopped");
   delete_web();
   start_web();
   ASSERT_FALSE(HasFatalFailure());
@@ -155,21 +155,21 @@ TEST_F(Disks, DockerStartsWithTheFirstConnectionAndItsLogIsThere) {
   EXPECT_EQ(in_web("stat -c '%A %u %g' /var/run/docker.sock"), "srw-rw---- 0 77\n");
   EXPECT_EQ(in_web("ls -d /sys/fs/cgroup/init 2>&1 || true"),
             "ls: /sys/fs/cgroup/init: No such file or directory\n");
-  EXPECT_EQ(agentvm({"logs", "--docker", "web"}).out, "");
+  EXPECT_EQ(agentvm({"logs", "--docker", "disked"}).out, "");
   // The connection ends with the daemon that did not serve it; the next one starts another.
   for (int times = 1; times <= 2; ++times) {
-    (void)agentvm({"exec", "web", "socat", "-", "UNIX:/var/run/docker.sock"});
+    (void)agentvm({"exec", "disked", "socat", "-", "UNIX:/var/run/docker.sock"});
     EXPECT_TRUE(eventually([&] {
-      const std::string log = agentvm({"logs", "--docker", "web"}).out;
+      const std::string log = agentvm({"logs", "--docker", "disked"}).out;
       std::size_t count = 0;
       for (std::size_t at = log.find("has ended"); at != std::string::npos;
            at = log.find("has ended", at + 1)) {
         ++count;
       }
       return count >= static_cast<std::size_t>(times);
-    })) << agentvm({"logs", "--docker", "web"}).out;
+    })) << agentvm({"logs", "--docker", "disked"}).out;
   }
-  const std::string log = agentvm({"logs", "--docker", "web"}).out;
+  const std::string log = agentvm({"logs", "--docker", "disked"}).out;
   EXPECT_TRUE(
       std::regex_search(log, std::regex("API with 1 of ([0-9]+) in \\1 as 0: --host fd://")))
       << log;
@@ -197,9 +197,9 @@ TEST_F(Disks, TheRootOnTheDiskIsTheContainersAlone) {
   EXPECT_THAT(in_web("dd if=/dev/urandom of=/big bs=1M count=200 2>&1 || true"),
               HasSubstr("No space left on device"));
   in_web("rm /big");
-  const Outcome logs = agentvm({"logs", "--docker", "web"});
+  const Outcome logs = agentvm({"logs", "--docker", "disked"});
   EXPECT_EQ(logs.status, 1);
-  EXPECT_THAT(logs.err, HasSubstr("agentvm exec web cat /var/log/docker.log"));
+  EXPECT_THAT(logs.err, HasSubstr("agentvm exec disked cat /var/log/docker.log"));
   delete_web();
   start_web();
   ASSERT_FALSE(HasFatalFailure());
@@ -216,17 +216,17 @@ TEST_F(Disks, AHostThatIsFullIsAnErrorInsideAndASentenceOutside) {
   bundle_.spec.root->path = plain_root_;
   bundle_.store();
   const std::string log = scratch() + "/log";
-  const Outcome created = agentvm({"--log", log, "create", "--bundle", bundle_.path(), "web"});
+  const Outcome created = agentvm({"--log", log, "create", "--bundle", bundle_.path(), "disked"});
   EXPECT_EQ(created.status, 0) << created.err;
   if (created.status == 0) {
-    start("web");
+    start("disked");
     EXPECT_THAT(read_file(log), HasSubstr("of 256 MiB: the host has "));
     // fsync tells; dd as such need not, since the guest holds what it writes for a while.
     EXPECT_THAT(in_web("dd if=/dev/urandom of=/var/lib/docker/big bs=1M count=60 conv=fsync 2>&1; "
                        "echo $?"),
                 HasSubstr("error"));
     EXPECT_TRUE(eventually([&] {
-      return read_file(log).find("container 'web': the host's file system is full") !=
+      return read_file(log).find("container 'disked': the host's file system is full") !=
              std::string::npos;
     })) << read_file(log);
     EXPECT_EQ(in_web("echo alive > /alive; cat /alive"), "alive\n");
@@ -242,7 +242,7 @@ TEST_F(Disks, AnImageWithoutADockerdAndAHostWithoutThePermissionAreRefused) {
   fs::remove(plain_root_ + "/usr/bin/dockerd");
   bundle_.spec.root->path = plain_root_;
   bundle_.store();
-  const auto error = [this] { return agentvm({"create", "--bundle", bundle_.path(), "web"}).err; };
+  const auto error = [this] { return agentvm({"create", "--bundle", bundle_.path(), "disked"}).err; };
   EXPECT_THAT(error(), HasSubstr("annotation 'io.agentvm.docker': the image has no dockerd"));
   configure("");
   EXPECT_THAT(error(), HasSubstr("annotation 'io.agentvm.disk_mib' is not allowed on this host"));

@@ -107,7 +107,7 @@ TEST_F(DiskPlanTest, APrivilegedContainerWithADockerdGetsADiskAndStartsItItself)
   add_dockerd();
   EXPECT_EQ(plan().value(), (DiskPlan{config_.disk.size_mib, "", false, false}));
   EXPECT_EQ(source_of("/var/lib/docker"), "/run/agentvm/disk/docker");
-  EXPECT_FALSE(share_.guest_spec.annotations.contains(rpc::kDockerAnnotation));
+  EXPECT_EQ(share_.guest_spec.annotations.at(rpc::kDockerAnnotation), "");
   annotate(kDockerAnnotation, "false");
   EXPECT_EQ(plan().value(), std::nullopt);
 }
