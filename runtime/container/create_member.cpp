@@ -10,6 +10,7 @@
 #include "oci/base/try.h"
 #include "runtime/container/creation.h"
 #include "runtime/container/pod_growth.h"
+#include "runtime/disks/plan.h"
 #include "runtime/monitor/pod_share.h"
 #include "runtime/monitor/surroundings.h"
 #include "runtime/recorded_cgroup.h"
@@ -78,6 +79,20 @@ void note_limits(const oci::Spec& spec) {
   }
 }
 
+// The VM's disk is its first container's.
+Result<void> refuse_disk(const oci::Spec& spec) {
+  for (const auto& [name, value] :
+       {std::pair{kDockerAnnotation, "true"}, std::pair{kRootAnnotation, "overlay"}}) {
+    const auto found = spec.annotations.find(name);
+    if (found == spec.annotations.end() || found->second != value) continue;
+    return refuse(
+        fmt::format("annotation '{}': a pod's containers have no disk of their own; give it "
+                    "to a container that has its VM for itself",
+                    name));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<OpenContainer> open_sandbox(const Engine& engine, const std::string& id) {
@@ -104,6 +119,7 @@ Result<MemberPlan> plan_member(const Engine& engine, const CreateRequest& reques
   plan.namespaces = take_pod_namespaces(bundle.spec, fellows);
   if (!bundle.spec.linux_) return fail(ErrorKind::invalid_argument, "/linux is missing");
   TRY(check_network(bundle.spec, plan.sandbox_monitor));
+  TRY(refuse_disk(bundle.spec));
   SharePlace place{guest_member_directory(plan.share_name), sandbox.record.pod_shm};
   TRY(plan_stand_in(engine, request, bundle, place, plan));
   // What it has of the others it does not get of its own.

@@ -150,8 +150,8 @@ TEST_F(Pod, TakesTheVerbsOfAnyContainer) {
   EXPECT_EQ(agentvm({"exec", "web", "cat"}, with_input).out, "from outside\n");
   // Who joins the stand-in's mount namespace is in the container, not on the host.
   const auto joined = [&](const std::string& file) {
-    return run_command({"nsenter", "--target", std::to_string(stand_in("web")), "--mount",
-                        "/bin/cat", file});
+    return run_command(
+        {"nsenter", "--target", std::to_string(stand_in("web")), "--mount", "/bin/cat", file});
   };
   (void)in("web", "echo mine > /mine");
   EXPECT_EQ(joined("/mine").out, "mine\n");
@@ -250,6 +250,9 @@ TEST_F(Pod, TellsWhyAContainerIsNotTakenIn) {
     if (entry.type == NamespaceType::network) entry.path = "/proc/1/ns/net";
   }
   EXPECT_THAT(refusal_of(elsewhere), HasSubstr("has the network of the pod's sandbox"));
+  Member with_disk = make_member("true");
+  with_disk.spec.annotations["io.agentvm.docker"] = "true";
+  EXPECT_THAT(refusal_of(with_disk), HasSubstr("'io.agentvm.docker': a pod's containers have no"));
   Member stranger = make_member("true");
   for (oci::Namespace& entry : stranger.spec.linux_->namespaces) {
     if (entry.type == NamespaceType::ipc) entry.path = "/proc/1/ns/ipc";
