@@ -29,12 +29,8 @@ class Cni : public Containerd {
     Containerd::TearDown();
   }
   // ctr, in the network that is the host's here, with this configuration of CNI's.
-  [[nodiscard]] std::vector<std::string> with_cni(std::vector<std::string> words) const {
-    words.insert(words.begin(),
-                 {"unshare", "--mount", "/bin/sh", "-c",
-                  "mount -t overlay overlay -o lowerdir=\"$0\":/etc /etc && exec \"$@\"",
-                  scratch() + "/etc"});
-    return network_->inside(words);
+  [[nodiscard]] std::vector<std::string> with_cni(const std::vector<std::string>& words) const {
+    return network_->inside(with_etc(scratch() + "/etc", words));
   }
   std::unique_ptr<TestNetwork> network_;
 };

@@ -9,7 +9,6 @@ namespace agentvm::e2e {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr const char* kOwnShim = "own-shim";
@@ -17,7 +16,7 @@ constexpr const char* kOwnShim = "own-shim";
 class Docker26 : public Docker, public testing::WithParamInterface<const char*> {
  protected:
   void prepare_daemon() override {
-    runtime = GetParam();
+    runtime_name = GetParam();
     dockerd_program = fetch_debian13("/usr/sbin/dockerd", "docker.io");
     docker_program = fetch_debian13("/usr/bin/docker", "docker-cli");
     // What belongs to the daemon, without the rest of what its package came with: runc wants a
@@ -40,20 +39,7 @@ class Docker26 : public Docker, public testing::WithParamInterface<const char*> 
     const std::string etc = scratch() + "/etc";
     fs::create_directories(etc + "/agentvm");
     fs::copy(scratch() + "/config.toml", etc + "/agentvm/config.toml");
-    daemon_wrapper = {"unshare",
-                      "--mount",
-                      "/bin/sh",
-                      "-c",
-                      "mount -t overlay overlay -o lowerdir=\"$0\":/etc /etc && exec \"$@\"",
-                      etc};
-  }
-  void start_web(const std::string& script, std::vector<std::string> options = {}) const {
-    options.insert(options.end(), {"--detach", "--name", "web"});
-    const Outcome started = docker_run(options, script);
-    ASSERT_EQ(started.status, 0) << started.err << daemon_log();
-  }
-  [[nodiscard]] std::string inspect(const std::string& format) const {
-    return docker_out({"inspect", "--format", format, "web"});
+    daemon_wrapper = with_etc(etc);
   }
 };
 
@@ -62,9 +48,10 @@ TEST_P(Docker26, RunsExecsAndEnds) {
   EXPECT_EQ(docker_run({"--rm"}, "exit 7").status, 7);
   CommandOptions piped;
   piped.input = "typed\n";
-  EXPECT_EQ(docker({"run", "--rm", "-i", "--runtime", runtime, "busybox", "cat"}, piped).out,
+  EXPECT_EQ(docker({"run", "--rm", "-i", "--runtime", runtime_name, "busybox", "cat"}, piped).out,
             "typed\n");
-  const Outcome missing = docker({"run", "--rm", "--runtime", runtime, "busybox", "nosuchprogram"});
+  const Outcome missing =
+      docker({"run", "--rm", "--runtime", runtime_name, "busybox", "nosuchprogram"});
   EXPECT_EQ(missing.status, 127);
   EXPECT_THAT(missing.err,
               HasSubstr("exec: \"nosuchprogram\": executable file not found in $PATH"));
@@ -84,14 +71,14 @@ TEST_P(Docker26, RunsExecsAndEnds) {
   docker_out({"update", "--memory", "100m", "--memory-swap", "100m", "web"});
   EXPECT_EQ(docker({"exec", "web", "cat", "/sys/fs/cgroup/memory.max"}).out, "104857600\n");
   docker_out({"pause", "web"});
-  EXPECT_EQ(inspect("{{.State.Status}}"), "paused");
+  EXPECT_EQ(inspect_web("{{.State.Status}}"), "paused");
   docker_out({"unpause", "web"});
   EXPECT_EQ(docker({"stop", "--time", "20", "web"}).status, 0);
-  EXPECT_EQ(inspect("{{.State.ExitCode}}"), "3");
+  EXPECT_EQ(inspect_web("{{.State.ExitCode}}"), "3");
   docker_out({"restart", "web"});
   docker_out({"kill", "web"});
-  EXPECT_TRUE(eventually([&] { return inspect("{{.State.Status}}") == "exited"; }));
-  EXPECT_EQ(inspect("{{.State.ExitCode}}"), "137");
+  EXPECT_TRUE(eventually([&] { return inspect_web("{{.State.Status}}") == "exited"; }));
+  EXPECT_EQ(inspect_web("{{.State.ExitCode}}"), "137");
   docker_out({"start", "web"});
   docker_out({"rm", "--force", "web"});
 }

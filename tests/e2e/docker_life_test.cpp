@@ -6,16 +6,10 @@
 namespace agentvm::e2e {
 namespace {
 
-using testing::AllOf;
 using testing::HasSubstr;
 
 class DockerLife : public Docker {
  protected:
-  void start_web(const std::string& script, std::vector<std::string> options = {}) const {
-    options.insert(options.end(), {"--detach", "--name", "web"});
-    const Outcome started = docker_run(options, script);
-    ASSERT_EQ(started.status, 0) << started.err;
-  }
   // A command of Docker's with a terminal, which attach and its keys want.
   [[nodiscard]] std::unique_ptr<Background> at_terminal(
       const std::vector<std::string>& arguments) const {
@@ -39,7 +33,7 @@ TEST_F(DockerLife, InitIsPidOneAndTheStopSignalIsTheContainersChoice) {
     return !all.empty() && all.find("Z ") == std::string::npos;
   }));
   EXPECT_EQ(docker({"stop", "--time", "30", "web"}).status, 0);
-  EXPECT_EQ(docker_out({"inspect", "--format", "{{.State.ExitCode}}", "web"}), "9");
+  EXPECT_EQ(inspect_web("{{.State.ExitCode}}"), "9");
 }
 
 TEST_F(DockerLife, AttachWithAndWithoutATerminal) {

@@ -22,14 +22,6 @@ class DockerRun : public Docker {
     EXPECT_EQ(outcome.status, 0) << script << ": " << outcome.err;
     return outcome.out;
   }
-  void start_web(const std::string& script, std::vector<std::string> options = {}) const {
-    options.insert(options.end(), {"--detach", "--name", "web"});
-    const Outcome started = docker_run(options, script);
-    ASSERT_EQ(started.status, 0) << started.err;
-  }
-  [[nodiscard]] std::string inspect(const std::string& format) const {
-    return docker_out({"inspect", "--format", format, "web"});
-  }
 };
 
 TEST_F(DockerRun, OptionsOfTheProcess) {
@@ -59,8 +51,9 @@ TEST_F(DockerRun, OptionsOfTheFileSystem) {
 
 TEST_F(DockerRun, Privileges) {
   EXPECT_NE(docker_run({"--rm", "--cap-drop", "CHOWN"}, "chown 1 /tmp").status, 0);
-  EXPECT_EQ(output_of({"--cap-add", "SYS_ADMIN"}, "mount -t tmpfs none /mnt 2>/dev/null || "
-                                                  "mkdir /mnt; mount -t tmpfs none /mnt && echo yes"),
+  EXPECT_EQ(output_of({"--cap-add", "SYS_ADMIN"},
+                      "mount -t tmpfs none /mnt 2>/dev/null || "
+                      "mkdir /mnt; mount -t tmpfs none /mnt && echo yes"),
             "yes\n");
   // All of the guest's, none of the host's.
   const std::string seen = output_of({"--privileged"}, "mount -t tmpfs none /tmp && ls /dev");
@@ -96,7 +89,8 @@ TEST_F(DockerRun, ExitCodesAndErrorsAreRuncs) {
     EXPECT_EQ(status({"sh", "-c", "sh -c 'kill -TERM $$'; exit $?"}).status, 143) << runtime;
     const Outcome missing = status({"nosuchprogram"});
     EXPECT_EQ(missing.status, 127) << runtime;
-    EXPECT_THAT(missing.err, HasSubstr("exec: \"nosuchprogram\": executable file not found in $PATH"))
+    EXPECT_THAT(missing.err,
+                HasSubstr("exec: \"nosuchprogram\": executable file not found in $PATH"))
         << runtime;
     const Outcome forbidden = status({"/etc/passwd"});
     EXPECT_EQ(forbidden.status, 126) << runtime;
@@ -107,8 +101,8 @@ TEST_F(DockerRun, ExitCodesAndErrorsAreRuncs) {
 TEST_F(DockerRun, StandardStreamsAndTerminals) {
   CommandOptions options;
   options.input = "typed\n";
-  const Outcome piped = docker({"run", "--rm", "-i", "--runtime", "agentvm", "busybox", "cat"},
-                               options);
+  const Outcome piped =
+      docker({"run", "--rm", "-i", "--runtime", "agentvm", "busybox", "cat"}, options);
   EXPECT_EQ(piped.out, "typed\n") << piped.err;
   start_web("echo out; echo err >&2; tty; sleep 1000", {"-t"});
   EXPECT_TRUE(eventually([&] {
@@ -125,18 +119,17 @@ TEST_F(DockerRun, LogsExecTopStatsAndWait) {
             "2\n/tmp\n1000\n");
   EXPECT_EQ(docker({"exec", "web", "sh", "-c", "exit 4"}).status, 4);
   EXPECT_EQ(docker({"exec", "-d", "web", "sh", "-c", "echo detached > /made"}).status, 0);
-  EXPECT_TRUE(eventually([&] {
-    return docker({"exec", "web", "cat", "/made"}).out == "detached\n";
-  }));
+  EXPECT_TRUE(
+      eventually([&] { return docker({"exec", "web", "cat", "/made"}).out == "detached\n"; }));
   EXPECT_THAT(docker_out({"top", "web"}), HasSubstr("trap"));
   const std::string stats =
       docker_out({"stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", "web"});
   EXPECT_THAT(stats, HasSubstr("MiB"));
-  const Background waiting({"/usr/bin/docker", "--host", "unix://" + scratch() + "/docker.sock",
-                            "wait", "web"});
+  const Background waiting(
+      {"/usr/bin/docker", "--host", "unix://" + scratch() + "/docker.sock", "wait", "web"});
   // Init handles SIGTERM: fast, and with its own exit code.
   EXPECT_EQ(docker({"stop", "--time", "20", "web"}).status, 0);
-  EXPECT_EQ(inspect("{{.State.ExitCode}}"), "3");
+  EXPECT_EQ(inspect_web("{{.State.ExitCode}}"), "3");
   EXPECT_EQ(docker({"logs", "web"}).out, "first\nbye\n");
 }
 
@@ -144,30 +137,31 @@ TEST_F(DockerRun, PauseUpdateRestartAndKill) {
   start_web("while true; do echo tick; sleep 0.1; done", {"--memory", "200m"});
   docker_out({"pause", "web"});
   const std::string paused = docker({"logs", "web"}).out;
-  EXPECT_EQ(inspect("{{.State.Status}}"), "paused");
+  EXPECT_EQ(inspect_web("{{.State.Status}}"), "paused");
   EXPECT_EQ(docker({"logs", "web"}).out, paused);
   docker_out({"unpause", "web"});
   EXPECT_TRUE(eventually([&] { return docker({"logs", "web"}).out.size() > paused.size(); }));
   docker_out({"update", "--memory", "150m", "--memory-swap", "150m", "web"});
   EXPECT_EQ(docker({"exec", "web", "cat", "/sys/fs/cgroup/memory.max"}).out, "157286400\n");
-  const std::string before = inspect("{{.State.StartedAt}}");
+  const std::string before = inspect_web("{{.State.StartedAt}}");
   docker_out({"restart", "--time", "0", "web"});
-  EXPECT_NE(inspect("{{.State.StartedAt}}"), before);
+  EXPECT_NE(inspect_web("{{.State.StartedAt}}"), before);
   EXPECT_EQ(docker({"exec", "web", "true"}).status, 0);
   docker_out({"kill", "web"});
-  EXPECT_TRUE(eventually([&] { return inspect("{{.State.Status}}") == "exited"; }));
-  EXPECT_EQ(inspect("{{.State.ExitCode}}"), "137");
+  EXPECT_TRUE(eventually([&] { return inspect_web("{{.State.Status}}") == "exited"; }));
+  EXPECT_EQ(inspect_web("{{.State.ExitCode}}"), "137");
 }
 
 TEST_F(DockerRun, RestartPoliciesAndHealthChecks) {
   start_web("echo run; exit 1", {"--restart", "on-failure:2"});
-  EXPECT_TRUE(eventually([&] { return inspect("{{.RestartCount}} {{.State.Running}}") == "2 false"; },
-                         std::chrono::seconds(60)))
-      << inspect("{{.RestartCount}} {{.State.Status}}");
+  EXPECT_TRUE(
+      eventually([&] { return inspect_web("{{.RestartCount}} {{.State.Running}}") == "2 false"; },
+                 std::chrono::seconds(60)))
+      << inspect_web("{{.RestartCount}} {{.State.Status}}");
   EXPECT_EQ(docker({"logs", "web"}).out, "run\nrun\nrun\n");
   docker_out({"rm", "web"});
   start_web("sleep 1000", {"--health-cmd", "test -e /bin/sh", "--health-interval", "1s"});
-  EXPECT_TRUE(eventually([&] { return inspect("{{.State.Health.Status}}") == "healthy"; }));
+  EXPECT_TRUE(eventually([&] { return inspect_web("{{.State.Health.Status}}") == "healthy"; }));
 }
 
 TEST_F(DockerRun, CopyDiffAndCommitSeeTheContainersFiles) {
@@ -175,9 +169,8 @@ TEST_F(DockerRun, CopyDiffAndCommitSeeTheContainersFiles) {
   write_file(scratch() + "/given", "from the host\n");
   docker_out({"cp", scratch() + "/given", "web:/given"});
   EXPECT_EQ(docker({"exec", "web", "cat", "/given"}).out, "from the host\n");
-  EXPECT_TRUE(eventually([&] {
-    return docker({"exec", "web", "cat", "/made"}).out == "inside\n";
-  }));
+  EXPECT_TRUE(
+      eventually([&] { return docker({"exec", "web", "cat", "/made"}).out == "inside\n"; }));
   docker_out({"cp", "web:/made", scratch() + "/taken"});
   EXPECT_EQ(read_file(scratch() + "/taken"), "inside\n");
   EXPECT_THAT(docker_out({"diff", "web"}), AllOf(HasSubstr("A /made"), HasSubstr("A /given")));
@@ -190,10 +183,11 @@ TEST_F(DockerRun, Volumes) {
   ASSERT_EQ(run_command({"mkdir", host}).status, 0);
   write_file(host + "/file", "hello\n", 0640);
   ASSERT_EQ(run_command({"chown", "1000:1001", host + "/file"}).status, 0);
-  EXPECT_EQ(output_of({"-v", host + ":/work"},
-                      "stat -c '%u:%g %a' /work/file; echo new > /work/new; ln /work/new /work/hard; "
-                      "mv /work/hard /work/moved"),
-            "1000:1001 640\n");
+  EXPECT_EQ(
+      output_of({"-v", host + ":/work"},
+                "stat -c '%u:%g %a' /work/file; echo new > /work/new; ln /work/new /work/hard; "
+                "mv /work/hard /work/moved"),
+      "1000:1001 640\n");
   EXPECT_EQ(read_file(host + "/moved"), "new\n");
   EXPECT_EQ(output_of({"-v", host + ":/work:ro"}, "echo x > /work/x 2>/dev/null || echo refused"),
             "refused\n");

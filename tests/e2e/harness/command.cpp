@@ -200,6 +200,18 @@ Outcome Background::wait(std::chrono::seconds timeout) {
   return outcome_;
 }
 
+std::vector<std::string> with_etc(const std::string& etc, const std::vector<std::string>& argv) {
+  std::vector<std::string> all{
+      "unshare",
+      "--mount",
+      "/bin/sh",
+      "-c",
+      "mount -t overlay overlay -o lowerdir=\"$0\":/etc /etc && exec \"$@\"",
+      etc};
+  all.insert(all.end(), argv.begin(), argv.end());
+  return all;
+}
+
 bool is_gone(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   std::string stat;

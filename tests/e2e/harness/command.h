@@ -58,6 +58,11 @@ class Background {
   Outcome outcome_;
 };
 
+// The command with the files below directory `etc` laid over the host's /etc, for programs that can
+// be told of no other place; in a mount namespace of its own.
+[[nodiscard]] std::vector<std::string> with_etc(const std::string& etc,
+                                                const std::vector<std::string>& argv = {});
+
 // Whether a process has ended; that its new parent has not reaped it yet does not count.
 [[nodiscard]] bool is_gone(pid_t pid);
 

@@ -123,10 +123,20 @@ Outcome Docker::docker_run(const std::vector<std::string>& options,
 
 std::vector<std::string> Docker::docker_run_command(const std::vector<std::string>& options,
                                                     const std::string& script) const {
-  std::vector<std::string> arguments{"run", "--runtime", runtime};
+  std::vector<std::string> arguments{"run", "--runtime", runtime_name};
   arguments.insert(arguments.end(), options.begin(), options.end());
   arguments.insert(arguments.end(), {"busybox", "sh", "-c", script});
   return client(arguments);
+}
+
+void Docker::start_web(const std::string& script, std::vector<std::string> options) const {
+  options.insert(options.end(), {"--detach", "--name", "web"});
+  const Outcome started = docker_run(options, script);
+  ASSERT_EQ(started.status, 0) << started.err;
+}
+
+std::string Docker::inspect_web(const std::string& format) const {
+  return docker_out({"inspect", "--format", format, "web"});
 }
 
 std::string Docker::docker_out(const std::vector<std::string>& arguments) const {

@@ -24,6 +24,10 @@ class Docker : public Agentvm {
   // Its words, for Background.
   [[nodiscard]] std::vector<std::string> docker_run_command(const std::vector<std::string>& options,
                                                             const std::string& script) const;
+  // The same with `--detach --name web`, which must succeed.
+  void start_web(const std::string& script, std::vector<std::string> options = {}) const;
+  // `docker inspect --format <format> web`.
+  [[nodiscard]] std::string inspect_web(const std::string& format) const;
   // Standard output of a command that must succeed, without the last line's end.
   std::string docker_out(const std::vector<std::string>& arguments) const;
   // The runtime's log of a container that runs.
@@ -48,7 +52,7 @@ class Docker : public Agentvm {
   std::string program_path;                 // a directory in front of the daemon's PATH
   std::vector<std::string> daemon_options;  // "--live-restore"
   std::vector<std::string> daemon_wrapper;  // what runs the daemon: "unshare", "--mount"
-  std::string runtime = "agentvm";
+  std::string runtime_name = "agentvm";
 
   std::unique_ptr<TestNetwork> network_;
 
