@@ -62,8 +62,11 @@ Result<UniqueFd> open_log(int root) {
 Result<UniqueFd> listen_in(int root) {
   const Place place = TRY(make_place(root, rpc::kDockerSocketDirectory, PlaceKind::directory));
   const auto directory = TRY(sys::open_at(place.fd.get(), ".", O_RDONLY | O_DIRECTORY));
-  // Left by the VM before.
-  (void)::unlinkat(directory.get(), rpc::kDockerSocketName, 0);
+  // Left by the VM before. The number in the second is another process's by now, for which dockerd
+  // would not start.
+  for (const char* name : {rpc::kDockerSocketName, "docker.pid"}) {
+    (void)::unlinkat(directory.get(), name, 0);
+  }
   auto listener = TRY(sys::listen_unix_at(directory.get(), rpc::kDockerSocketName, kSocketMode));
   const gid_t group = group_in(read_in_root(root, "/etc/group"), "docker");
   if (::fchownat(directory.get(), rpc::kDockerSocketName, 0, group, AT_SYMLINK_NOFOLLOW) != 0) {

@@ -97,6 +97,23 @@ network_table() {
   network_row 'round trip' round_trip ms 1 'goal ≤ 1.1 ×'
 }
 
+# What a container with a disk and a Docker pays that nobody uses, and work on the disk.
+disk_table() {
+  [[ -e $results/disk-start.json ]] || return 0
+  local i ours bare
+  ours=$(median disk-start 'with a Docker, unused') bare=$(median disk-start 'without a disk')
+  printf "A start with a Docker inside that is not used: %s, without %s: **%s** more (goal ≤ 30 ms).\n\n" \
+    "$(milliseconds "$ours")" "$(milliseconds "$bare")" "$(milliseconds "$(jq -n "$ours-$bare")")"
+  echo "| work on a container's own disk | agentvm | bare QEMU, same kernel, same image | compared |"
+  echo '|---|---|---|---|'
+  for i in 0 1 2; do
+    ours=$(disk_median "$results/disk-agentvm.txt" "$((i + 1))")
+    bare=$(disk_median "$results/disk-bare.txt" "$((i + 1))")
+    printf '| %s | %s ms | %s ms | **%s ×** as fast; goal ≥ 0.95 × |\n' "${disk_work[i]}" \
+      "$((ours * 10))" "$((bare * 10))" "$(ratio "$bare" "$ours")"
+  done
+}
+
 # Bars of figure `start`, in milliseconds.
 write_plot() {
   jq -r '.results[] | [.command, (.median * 1000 | round)] | @tsv' "$results/start.json" |
@@ -138,6 +155,8 @@ TEXT
     printf '%s\n\n' "$(<"$results/machine.txt")"
     printf '![from the command to the end of true](start.svg)\n\n'
     main_table
+    echo
+    disk_table
     printf '\n'
     files_table
     printf '\n'

@@ -157,6 +157,9 @@ void make_room_for_docker(oci::Spec& guest_spec) {
     if (mount.type != "sysfs" && mount.type != "cgroup" && mount.type != "cgroup2") continue;
     std::erase(mount.options, "ro");
   }
+  // As on any host, nothing of what dockerd and its containerd run with stays over a restart.
+  guest_spec.mounts.push_back(
+      {"/var/run/docker", "tmpfs", "tmpfs", {"nosuid", "nodev", "mode=0711"}, {}, {}});
   if (!guest_spec.process) return;
   const std::vector<std::string> all(kCapabilities.begin(), kCapabilities.end());
   if (!guest_spec.process->capabilities) guest_spec.process->capabilities.emplace();

@@ -21,7 +21,9 @@ void add_disk(agent::v1::CreateContainerRequest& request, const DiskPlan& plan) 
   agent::v1::Storage* root = request.add_storages();
   root->set_driver("overlay");
   root->set_mount_point(kGuestRoot);
-  root->add_options(fmt::format("lowerdir={}/rootfs", kGuestShared));
+  // The dot: a file system of the host's below the share is mounted when a path goes on through it,
+  // and overlayfs cannot lie on what is yet to be mounted.
+  root->add_options(fmt::format("lowerdir={}/rootfs/.", kGuestShared));
   root->add_options(fmt::format("upperdir={}/upper", kGuestDisk));
   root->add_options(fmt::format("workdir={}/work", kGuestDisk));
 }

@@ -143,6 +143,7 @@ TEST_F(Disks, HoldDockersDirectoriesAndStayWithTheWritableLayer) {
 }
 
 TEST_F(Disks, DockerStartsWithTheFirstConnectionAndItsLogIsThere) {
+  bundle_.add_file("var/run/docker.pid", "1");
   bundle_.add_file("etc/group", "root:x:0:\ndocker:x:77:\n");
   const Outcome copied =
       run_command({"sh", "-c",
@@ -153,6 +154,8 @@ TEST_F(Disks, DockerStartsWithTheFirstConnectionAndItsLogIsThere) {
   start_web();
   ASSERT_FALSE(HasFatalFailure());
   EXPECT_EQ(in_web("stat -c '%A %u %g' /var/run/docker.sock"), "srw-rw---- 0 77\n");
+  // Whoever has the number that the last VM's dockerd had is not dockerd.
+  EXPECT_EQ(in_web("ls /var/run/docker.pid 2>/dev/null; ls -A /var/run/docker"), "");
   EXPECT_EQ(in_web("ls -d /sys/fs/cgroup/init 2>&1 || true"),
             "ls: /sys/fs/cgroup/init: No such file or directory\n");
   EXPECT_EQ(agentvm({"logs", "--docker", "disked"}).out, "");
@@ -242,7 +245,9 @@ TEST_F(Disks, AnImageWithoutADockerdAndAHostWithoutThePermissionAreRefused) {
   fs::remove(plain_root_ + "/usr/bin/dockerd");
   bundle_.spec.root->path = plain_root_;
   bundle_.store();
-  const auto error = [this] { return agentvm({"create", "--bundle", bundle_.path(), "disked"}).err; };
+  const auto error = [this] {
+    return agentvm({"create", "--bundle", bundle_.path(), "disked"}).err;
+  };
   EXPECT_THAT(error(), HasSubstr("annotation 'io.agentvm.docker': the image has no dockerd"));
   configure("");
   EXPECT_THAT(error(), HasSubstr("annotation 'io.agentvm.disk_mib' is not allowed on this host"));

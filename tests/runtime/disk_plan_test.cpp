@@ -88,6 +88,7 @@ TEST_F(DiskPlanTest, DockerGetsItsDirectoriesOnTheDiskAndThePrivilegesItNeeds) {
   EXPECT_THAT(guest.linux_->readonly_paths, IsEmpty());
   EXPECT_THAT(guest.process->capabilities->effective, Contains("CAP_SYS_ADMIN"));
   EXPECT_EQ(source_of("/sys/fs/cgroup"), "cgroup2");
+  EXPECT_EQ(source_of("/var/run/docker"), "tmpfs");
   EXPECT_THAT(guest.linux_->namespaces, Contains(oci::Namespace{oci::NamespaceType::cgroup, ""}));
 }
 
