@@ -33,11 +33,12 @@ enum class MessageType : std::uint8_t {
   // a command → the same
   detach,  // text: its id; answered once nothing of it is left in the VM
   // monitor → the holder of the VM that it has claimed
-  plug_disk,   // with the image; answered
-  plug_nic,    // text: encode_nic(), with the tap; answered
-  unplug_nic,  // text: the slot; answered
-  stop,        // take it down and end
-  ended,       // the holder's word: a part of the VM has; text: part, wait status, console's tail
+  plug_disk,    // with the image; answered
+  plug_nic,     // text: encode_nic(), with the tap; answered
+  unplug_nic,   // text: the slot; answered
+  stop,         // take it down and end
+  ended,        // the holder's word: a part of the VM has; text: part, wait status, console's tail
+  disk_failed,  // the holder's word: the host cannot serve the VM's disk; text: the sentence
   // the answer: done, or failed
   done,
 };

@@ -24,12 +24,12 @@ WORK
 
 # The bare boot with an image of the same template as /dev/vda and an /init that works on it.
 make_bare_disk() {
-  local root=$scratch/bare-disk
-  mkdir -p "$root"/{bin,sbin,proc,sys,dev,mnt}
-  cp /bin/busybox "$root/bin/"
-  cp "$build/bench/bench-random-io" "$root/bin/random-io"
-  write_disk_work "$root/work"
-  cat >"$root/init" <<INIT
+  local tree=$scratch/bare-disk
+  mkdir -p "$tree"/{bin,sbin,proc,sys,dev,mnt}
+  cp /bin/busybox "$tree/bin/"
+  cp "$build/bench/bench-random-io" "$tree/bin/random-io"
+  write_disk_work "$tree/work"
+  cat >"$tree/init" <<INIT
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
@@ -39,8 +39,8 @@ mount -t ext4 -o discard,noinit_itable /dev/vda /mnt
 /work /mnt $disk_rounds
 poweroff -f
 INIT
-  chmod +x "$root/init"
-  (cd "$root" && find . -mindepth 1 -printf '%P\n' | cpio --quiet -o -H newc) >"$scratch/work.cpio"
+  chmod +x "$tree/init"
+  (cd "$tree" && find . -mindepth 1 -printf '%P\n' | cpio --quiet -o -H newc) >"$scratch/work.cpio"
   cat "$image/initramfs.cpio" "$scratch/work.cpio" >"$scratch/bare-disk.cpio"
   cp --sparse=always "$scratch"/disks/template-4096.ext4 "$scratch/bare.img"
   { sed "s#$scratch/bare.cpio#$scratch/bare-disk.cpio#; s# -serial none -monitor none##" "$scratch/bare-boot" |

@@ -115,8 +115,8 @@ class ClaimedMachine final : public vmm::LiveMachine {
     co_return Result<void>{};
   }
 
-  // The holder, which nobody listens to, does not say when the disk fails; the guest's errors do.
   Task<void> plug_disk(vmm::Disk disk) override {
+    state_->disk_failed = std::move(disk.failed);
     Message question{MessageType::plug_disk, "", {}, std::move(disk.image)};
     return ask(std::move(question));
   }
@@ -139,6 +139,7 @@ class ClaimedMachine final : public vmm::LiveMachine {
     End end;
     Event ended;
     Event gone;
+    std::function<void(std::string)> disk_failed;
     std::shared_ptr<Event> answered;  // of the one question that is under way
     Result<void> answer;
   };
@@ -173,6 +174,10 @@ class ClaimedMachine final : public vmm::LiveMachine {
     for (;;) {
       auto message = co_await state->channel.async_receive();
       if (!message || !*message) break;
+      if ((*message)->type == MessageType::disk_failed) {
+        if (state->disk_failed) state->disk_failed(std::move((*message)->text));
+        continue;
+      }
       if ((*message)->type != MessageType::ended) {
         take_answer(*state, *std::move(*message));
         continue;

@@ -167,7 +167,9 @@ Task<void> Holder::carry_out(Message message) {
         static_cast<unsigned>(std::atoi(message.text.c_str())));
   }
   if (message.type == MessageType::plug_disk && message.fd) {
-    vmm::Disk disk{std::move(message.fd)};
+    vmm::Disk disk{std::move(message.fd), [this](std::string why) {
+                     (void)client_->send({MessageType::disk_failed, std::move(why), {}});
+                   }};
     co_return co_await guest_.machine->plug_disk(std::move(disk));
   }
   if (message.type != MessageType::plug_nic || !message.fd) {

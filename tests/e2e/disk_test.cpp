@@ -203,6 +203,9 @@ TEST_F(Disks, TheRootOnTheDiskIsTheContainersAlone) {
   const Outcome logs = agentvm({"logs", "--docker", "disked"});
   EXPECT_EQ(logs.status, 1);
   EXPECT_THAT(logs.err, HasSubstr("agentvm exec disked cat /var/log/docker.log"));
+  // The end of the program waits for the disk; a delete by force, as a power cut, does not.
+  EXPECT_EQ(agentvm({"kill", "disked", "KILL"}).status, 0);
+  wait_for_status("disked", "stopped");
   delete_web();
   start_web();
   ASSERT_FALSE(HasFatalFailure());
