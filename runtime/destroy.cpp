@@ -20,6 +20,11 @@ constexpr std::chrono::milliseconds kDeathDeadline{10000};
 // A container leaves its guest within some time-outs of the guest's agent.
 constexpr std::chrono::milliseconds kLeaveDeadline{60000};
 
+bool ends_soon(int pidfd) {
+  pollfd entry{pidfd, POLLIN, 0};
+  return ::poll(&entry, 1, static_cast<int>(kDeathDeadline.count())) > 0;
+}
+
 // Ends one of our own processes; its children end with it (PDEATHSIG).
 Result<void> kill_and_wait(const ProcessRef& process) {
   if (!is_alive(process)) return {};
@@ -28,8 +33,7 @@ Result<void> kill_and_wait(const ProcessRef& process) {
   // The pid may have been reused between the check and the open: check again, on the pidfd's life.
   if (!is_alive(process)) return {};
   TRY(sys::pidfd_send_signal(pidfd->get(), SIGKILL));
-  pollfd entry{pidfd->get(), POLLIN, 0};
-  if (::poll(&entry, 1, static_cast<int>(kDeathDeadline.count())) <= 0) {
+  if (!ends_soon(pidfd->get())) {
     return fail(ErrorKind::unavailable, fmt::format("process {} does not die", process.pid));
   }
   return {};
@@ -62,8 +66,11 @@ Result<void> leave_pod(const StateDir& dir, const Membership& membership) {
   if (!sandbox || !is_alive(membership.monitor)) return {};
   const auto record = sandbox->load();
   if (!record || record->monitor != membership.monitor) return {};
+  const auto process = sys::pidfd_open(membership.monitor.pid);
+  if (!process || !is_alive(membership.monitor)) return {};
   auto left = ask_monitor(*sandbox, {MessageType::detach, dir.id(), {}}, kLeaveDeadline);
-  if (!left && !is_alive(membership.monitor)) return {};
+  // One that does not answer is about to end, as a rule, and its VM with it.
+  if (!left && ends_soon(process->get())) return {};
   return left;
 }
 

@@ -30,8 +30,9 @@ struct PodPlace {
   friend bool operator==(const PodPlace&, const PodPlace&) = default;
 };
 
-// From containerd's annotations and those of CRI-O and Podman. invalid_argument for words that none
-// of them writes, and where two disagree: a container never gets a VM of its own by mistake.
+// From containerd's annotations and those of CRI-O, which Podman writes for members.
+// invalid_argument for words that none of them writes, and where two disagree: a container never
+// gets a VM of its own by mistake.
 [[nodiscard]] Result<PodPlace> pod_place(const std::map<std::string, std::string>& annotations);
 
 // What a sandbox's VM is sized by, on the host and in its cgroup: what the engine says of the whole

@@ -96,6 +96,7 @@ std::string verbose_state(const ContainerRecord& record) {
   json.key("kernel").value(record.vm.kernel);
   json.end_object();
   if (record.disk) write_disk(json, *record.disk);
+  if (record.membership) json.key("sandbox").value(record.membership->sandbox);
   if (record.init_exit) {
     json.key("exit").begin_object();
     json.key("code").value(record.init_exit->code);

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "oci/base/log.h"
@@ -53,6 +54,21 @@ Result<void> link_vsock(const StateDir& sandbox, const StateDir& dir) {
   return {};
 }
 
+// The directories above that were made for the sandbox go with the last of the pod, whoever that
+// is.
+void inherit_parents(const CgroupRecord& sandbox, CgroupRecord& member) {
+  for (CgroupDir& dir : member.dirs) {
+    const auto theirs = std::ranges::find(sandbox.dirs, dir.hierarchy, &CgroupDir::hierarchy);
+    if (theirs == sandbox.dirs.end()) continue;
+    std::vector<std::string> parents;
+    for (const std::string& parent : theirs->made_parents) {
+      if (dir.path.starts_with(parent + "/")) parents.push_back(parent);
+    }
+    parents.insert(parents.end(), dir.made_parents.begin(), dir.made_parents.end());
+    dir.made_parents = std::move(parents);
+  }
+}
+
 // What stands for the container on the host is one small process. Its limits are the guest's to
 // enforce; the VM's processes are in the sandbox's cgroup.
 Result<void> make_member_cgroup(const Engine& engine, const MemberPlan& plan, const StateDir& dir,
@@ -64,7 +80,8 @@ Result<void> make_member_cgroup(const Engine& engine, const MemberPlan& plan, co
   request.driver = engine.systemd_cgroup ? CgroupDriver::systemd : CgroupDriver::cgroupfs;
   request.first = record.monitor.pid;
   (void)TRY(make_recorded_cgroup(request, dir, record));
-  return {};
+  inherit_parents(TRY(plan.sandbox->load()).cgroup, record.cgroup);
+  return store(dir, record);
 }
 
 // What only a VM of its own would honour.
