@@ -197,6 +197,7 @@ Ran LaunchContainer::run_process() {
   launch.seccomp = seccomp();
   launch.stdio.out.reset(::fcntl(output.second.get(), F_DUPFD_CLOEXEC, 3));
   launch.stdio.err = std::move(output.second);
+  launch.joined = std::move(joined);
   io_.restart();
   return finish(run_to_end(io_, launch_init(std::move(launch))), output.first.get());
 }

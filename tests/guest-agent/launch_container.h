@@ -33,6 +33,7 @@ class LaunchContainer {
   ~LaunchContainer();
 
   oci::Spec spec;
+  std::vector<JoinedNamespace> joined;  // of the next run
 
   [[nodiscard]] const std::string& root() const { return root_; }
   [[nodiscard]] const std::string& directory() const { return directory_; }

@@ -1,9 +1,13 @@
 // What a container's process finds itself to be, seen from inside.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
+
+#include "oci/base/sys.h"
 #include "tests/guest-agent/launch_container.h"
 
 namespace agentvm::guest {
@@ -265,6 +269,33 @@ TEST(LaunchInit, IsKilledWhenItIsNotStarted) {
   auto launched = run_to_end(io, launch_init(std::move(launch)));
   ASSERT_TRUE(launched.has_value()) << launched.error().text();
   // The container's destructor waits for every child: it must not wait for ever.
+}
+
+TEST(LaunchInit, JoinsNamespacesOfAnotherContainer) {
+  LaunchContainer pod;
+  pod.spec.hostname = "the-pod";
+  pod.write("/its-own", "");
+  pod.start();
+  LaunchContainer member;
+  member.spec.hostname.clear();
+  std::string expected = "the-pod\n";
+  for (const auto& [type, file] :
+       {std::pair{oci::NamespaceType::ipc, "ipc"}, std::pair{oci::NamespaceType::uts, "uts"},
+        std::pair{oci::NamespaceType::pid, "pid"}}) {
+    member.drop_namespace(type);
+    auto init = sys::pidfd_open(pod.init_pid());
+    ASSERT_TRUE(init.has_value());
+    member.joined.push_back({type, *std::move(init)});
+    const std::string link = fmt::format("/proc/{}/ns/{}", pod.init_pid(), file);
+    expected += std::filesystem::read_symlink(link).string() + "\n";
+  }
+  expected += "other\n";  // the files are its own
+  const Ran ran = member.run(
+      "hostname; cd /proc/self/ns; for n in ipc uts pid; do readlink $n; done; "
+      "if [ -e /its-own ]; then echo same; else echo other; fi");
+  pod.stop();  // before the other, which reaps all that is left
+  EXPECT_EQ(ran.error(), "");
+  EXPECT_EQ(ran.out, expected);
 }
 
 TEST(LaunchInit, RefusesWhatNoGuestCanGive) {

@@ -51,6 +51,11 @@ void Containerd::start_with_image() {
 }
 
 void Containerd::TearDown() {
+  end_containerd();
+  Agentvm::TearDown();
+}
+
+void Containerd::end_containerd() {
   if (containerd_) {
     std::istringstream tasks(ctr({"task", "ls", "-q"}).out);
     for (std::string id; std::getline(tasks, id);) (void)ctr({"task", "delete", "--force", id});
@@ -61,7 +66,6 @@ void Containerd::TearDown() {
     }
     kill_containerd(SIGTERM);
   }
-  Agentvm::TearDown();
 }
 
 void Containerd::start_containerd() {

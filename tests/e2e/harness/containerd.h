@@ -21,6 +21,8 @@ class Containerd : public Agentvm {
 
   // SetUp() after Agentvm's.
   void start_with_image();
+  // TearDown() before Agentvm's.
+  void end_containerd();
   void start_containerd();
   void kill_containerd(int signal);
 

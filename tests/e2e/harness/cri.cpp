@@ -103,7 +103,9 @@ void Cri::TearDown() {
       remove_pod(pod.id());
     }
   }
-  Containerd::TearDown();
+  end_containerd();
+  EXPECT_EQ(run_command({"ip", "netns", "delete", namespace_name_}).status, 0);
+  Agentvm::TearDown();
 }
 
 Result<std::string> Cri::call_bytes(const char* method, const std::string& request) const {
