@@ -22,6 +22,7 @@ class FakeAgent : public AgentService {
   X(start_container, StartContainer, 0)                                             \
   X(exec_process, ExecProcess, 0)                                                   \
   X(wait_process, WaitProcess, 0)                                                   \
+  X(wait_oom, WaitOom, 0)                                                           \
   X(signal_process, SignalProcess, 0)                                               \
   X(resize_terminal, ResizeTerminal, 0)                                             \
   X(pause_container, PauseContainer, 0)                                             \
