@@ -1,6 +1,4 @@
 // containerd-shim-agentvm-v2: what becomes of tasks when containerd, the shim or the VM dies.
-#include <sys/prctl.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
