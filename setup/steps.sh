@@ -30,7 +30,7 @@ steps_end() {
 }
 
 ahead() {
-  setsid nice -n 19 "$@" >"$steps_file.ahead" 2>&1 </dev/null &
+  setsid chrt --idle 0 "$@" >"$steps_file.ahead" 2>&1 </dev/null &
   steps_ahead=$!
 }
 
