@@ -127,12 +127,12 @@ TEST_F(PodmanRun, WhatRunsGoesOnWhenPodmanIsKilled) {
   EXPECT_EQ(podman({"logs", "web"}).out, "done\n");
 }
 
-// They join the namespaces of the pod's first container by path.
+// Podman marks them as a pod's, but not the infra container that they are to join.
 TEST_F(PodmanRun, APodsContainersAreRefusedForNow) {
   podman_out({"pod", "create", "--name", "pod"});
   const Outcome second = podman_run({"--rm", "--pod", "pod"}, "true");
   EXPECT_EQ(second.status, 126);
-  EXPECT_THAT(second.err, HasSubstr("a VM cannot join a namespace of this host"));
+  EXPECT_THAT(second.err, HasSubstr("that container is not a pod's sandbox"));
 }
 
 // Neither a user nor root of a user namespace, which is what a rootless Podman calls it as.
