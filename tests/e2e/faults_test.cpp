@@ -151,7 +151,8 @@ TEST_P(CreateFaults, DuringCreate) {
     ASSERT_TRUE(eventually([&] { return stand_in("web") > 0; }));
     ::kill(stand_in("web"), SIGKILL);
   } else {
-    ASSERT_TRUE(eventually([&] { return !processes_of("web", name).empty(); }));
+    ASSERT_TRUE(eventually([&] { return !processes_of("web", name).empty(); }))
+        << creating.wait(std::chrono::seconds(5)).err << agentvm({"list"}).out;
     for (const pid_t pid : processes_of("web", name)) ::kill(pid, SIGKILL);
   }
   const Outcome outcome = creating.wait(std::chrono::seconds(60));
