@@ -85,7 +85,7 @@ struct SharePlace {
 [[nodiscard]] Result<SharePlan> plan_share(const oci::Spec& spec, const std::string& bundle,
                                            const SharePlace& place = {});
 
-// The tmpfs of the host that a sandbox has at its /dev/shm, "" when it has none.
+// The tmpfs of the host that a sandbox has at its /dev/shm, "" when it has none or the host's own.
 [[nodiscard]] std::string find_pod_shm(const oci::Spec& spec, const std::string& bundle);
 
 // Makes the shared directory: a small read-only tmpfs on the existing directory `dir` with every

@@ -29,6 +29,10 @@ constexpr std::array kDialects{
     Dialect{"io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"},
     Dialect{"io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID"}};
 
+// Of every container of Podman's (libpod, pkg/annotations).
+constexpr const char* kOwner = "io.container.manager";
+constexpr const char* kPodman = "libpod";
+
 constexpr const char* kPodCpuQuota = "io.kubernetes.cri.sandbox-cpu-quota";
 constexpr const char* kPodCpuPeriod = "io.kubernetes.cri.sandbox-cpu-period";
 constexpr const char* kPodCpuShares = "io.kubernetes.cri.sandbox-cpu-shares";
@@ -111,7 +115,10 @@ Result<PodPlace> pod_place(const Annotations& annotations) {
     }
     if (said) place = said;
   }
-  return place.value_or(PodPlace{});
+  if (place) return *std::move(place);
+  const auto owner = annotations.find(kOwner);
+  const bool podman = owner != annotations.end() && owner->second == kPodman;
+  return PodPlace{podman ? PodRole::open : PodRole::alone, ""};
 }
 
 Result<oci::Resources> sandbox_resources(const oci::Spec& spec) {

@@ -20,9 +20,15 @@ namespace agentvm::runtime {
 
 enum class PodRole : std::uint8_t {
   alone,    // a VM that is nobody else's
+  open,     // a VM for itself, until others join: Podman does not say which are a pod's first
   sandbox,  // a VM that takes members in
   member,   // a container in a sandbox's VM
 };
+
+// Whether containers may join it in its VM.
+[[nodiscard]] constexpr bool takes_members(PodRole role) {
+  return role == PodRole::open || role == PodRole::sandbox;
+}
 
 struct PodPlace {
   PodRole role = PodRole::alone;
@@ -30,7 +36,8 @@ struct PodPlace {
   friend bool operator==(const PodPlace&, const PodPlace&) = default;
 };
 
-// From containerd's annotations and those of CRI-O, which Podman writes for members.
+// From containerd's annotations and those of CRI-O, which Podman writes for members; Podman's other
+// containers are open.
 // invalid_argument for words that none of them writes, and where two disagree: a container never
 // gets a VM of its own by mistake.
 [[nodiscard]] Result<PodPlace> pod_place(const std::map<std::string, std::string>& annotations);

@@ -81,14 +81,17 @@ Result<SharedSource> plan_bind(const oci::Mount& mount, const oci::MountOptions&
   return shared;
 }
 
+bool is_same_file(const std::string& path, const std::string& other) {
+  struct stat one{};
+  struct stat two{};
+  return ::stat(path.c_str(), &one) == 0 && ::stat(other.c_str(), &two) == 0 &&
+         one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+}
+
 // Whether the mount is the pod's /dev/shm, by the directory that it names on the host.
 bool is_pod_shm(const oci::Mount& mount, const std::string& bundle, const std::string& pod_shm) {
-  if (pod_shm.empty() || clean(mount.destination) != kShm) return false;
-  struct stat named{};
-  struct stat pods{};
-  return ::stat(absolute_from(bundle, mount.source).c_str(), &named) == 0 &&
-         ::stat(pod_shm.c_str(), &pods) == 0 && named.st_dev == pods.st_dev &&
-         named.st_ino == pods.st_ino;
+  return !pod_shm.empty() && clean(mount.destination) == kShm &&
+         is_same_file(absolute_from(bundle, mount.source), pod_shm);
 }
 
 Result<std::uint64_t> bytes_of(const std::string& directory) {
@@ -250,7 +253,7 @@ std::string find_pod_shm(const oci::Spec& spec, const std::string& bundle) {
     struct statfs filesystem{};
     const bool tmpfs =
         ::statfs(source.c_str(), &filesystem) == 0 && filesystem.f_type == TMPFS_MAGIC;
-    return tmpfs ? source : "";
+    return tmpfs && !is_same_file(source, kShm) ? source : "";
   }
   return "";
 }

@@ -119,7 +119,7 @@ Result<OpenContainer> open_sandbox(const Engine& engine, const std::string& id) 
   }
   if (!sandbox) return std::unexpected(std::move(sandbox).error());
   const PodPlace place = TRY(pod_place(sandbox->record.annotations));
-  if (place.role != PodRole::sandbox) return refuse("that container is not a pod's sandbox");
+  if (!takes_members(place.role)) return refuse("that container is not a pod's sandbox");
   const Status status = effective_status(sandbox->record);
   if (status == Status::created || status == Status::running) return sandbox;
   return refuse(

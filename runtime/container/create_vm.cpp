@@ -116,13 +116,13 @@ Result<MonitorPlan> plan_vm(const Engine& engine, const CreateRequest& request,
                             const Bundle& bundle, PodRole role) {
   MonitorPlan plan;
   SharePlace place;
-  plan.takes_members = role == PodRole::sandbox;
+  plan.takes_members = takes_members(role);
   if (plan.takes_members) place.pod_shm = find_pod_shm(bundle.spec, bundle.path);
   TRY(plan_stand_in(engine, request, bundle, place, plan));
   plan.disk = TRY(plan_disk(bundle.spec, plan.config, plan.share));
   if (plan.disk && plan.disk->docker) plan.seccomp.reset();
   plan.resources = bundle.spec.linux_->resources.value_or(oci::Resources{});
-  if (plan.takes_members) plan.resources = TRY(sandbox_resources(bundle.spec));
+  if (role == PodRole::sandbox) plan.resources = TRY(sandbox_resources(bundle.spec));
   const HostSize host = TRY(host_size());
   oci::Spec sized = bundle.spec;
   sized.linux_->resources = plan.resources;

@@ -26,7 +26,7 @@ struct Creation {
                                          const Bundle& bundle, const SharePlace& place,
                                          StandInPlan& plan);
 
-// A VM and what is in it: create_vm.cpp. `role`: alone or sandbox.
+// A VM and what is in it: create_vm.cpp. `role`: any but member.
 [[nodiscard]] Result<MonitorPlan> plan_vm(const Engine& engine, const CreateRequest& request,
                                           const Bundle& bundle, PodRole role);
 [[nodiscard]] Result<void> bring_up_vm(const Creation& creation, MonitorPlan& plan);

@@ -127,12 +127,25 @@ TEST_F(PodmanRun, WhatRunsGoesOnWhenPodmanIsKilled) {
   EXPECT_EQ(podman({"logs", "web"}).out, "done\n");
 }
 
-// Podman marks them as a pod's, but not the infra container that they are to join.
-TEST_F(PodmanRun, APodsContainersAreRefusedForNow) {
-  podman_out({"pod", "create", "--name", "pod"});
-  const Outcome second = podman_run({"--rm", "--pod", "pod"}, "true");
-  EXPECT_EQ(second.status, 126);
-  EXPECT_THAT(second.err, HasSubstr("that container is not a pod's sandbox"));
+// Podman marks a pod's containers, but not the infra container that they join: one VM for all.
+TEST_F(PodmanRun, APodsContainersShareAVm) {
+  podman_out({"pod", "create", "--name", "pod", "--hostname", "inn"});
+  const Outcome first =
+      podman_run({"--detach", "--name", "web", "--pod", "pod"},
+                 "echo here > /dev/shm/note; echo hello > /index.html; httpd -h / && "
+                 "cat /proc/sys/kernel/random/boot_id; exec sleep 1000");
+  EXPECT_EQ(first.status, 0) << first.err;
+  EXPECT_TRUE(eventually([&] { return podman({"logs", "web"}).out.size() > 30; }));
+  const Outcome second = podman_run({"--rm", "--pod", "pod"},
+                                    "cat /proc/sys/kernel/random/boot_id /dev/shm/note; hostname; "
+                                    "wget -q -O - http://127.0.0.1/; exit 6");
+  EXPECT_EQ(second.status, 6) << second.err;
+  EXPECT_EQ(second.out, podman({"logs", "web"}).out + "here\ninn\nhello\n");
+  podman_out({"pod", "stop", "--time", "0", "pod"});
+  podman_out({"pod", "start", "pod"});
+  EXPECT_EQ(podman({"exec", "web", "hostname"}).out, "inn\n");
+  podman_out({"pod", "rm", "--force", "--time", "0", "pod"});
+  EXPECT_THAT(podman_out({"ps", "--all", "--quiet"}), IsEmpty());
 }
 
 // Neither a user nor root of a user namespace, which is what a rootless Podman calls it as.

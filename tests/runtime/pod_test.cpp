@@ -40,6 +40,15 @@ TEST(PodPlace, UnderstandsContainerdCrioAndPodman) {
   EXPECT_EQ(place_of({{"io.kubernetes.cri-o.ContainerType", "container"},
                       {"io.kubernetes.cri-o.SandboxID", "abc"}}),
             (PodPlace{PodRole::member, "abc"}));
+  EXPECT_EQ(place_of({{"io.container.manager", "libpod"},
+                      {"io.kubernetes.cri-o.ContainerType", "container"},
+                      {"io.kubernetes.cri-o.SandboxID", "abc"}}),
+            (PodPlace{PodRole::member, "abc"}));
+}
+
+TEST(PodPlace, APodsFirstContainerMayBeAnyOfPodmans) {
+  EXPECT_EQ(place_of({{"io.container.manager", "libpod"}}), (PodPlace{PodRole::open, ""}));
+  EXPECT_EQ(place_of({{"io.container.manager", "another"}}), PodPlace{});
 }
 
 TEST(PodPlace, RefusesWhatItCannotBeSureOf) {
