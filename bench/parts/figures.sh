@@ -15,6 +15,15 @@ figure() {
   hyperfine "${options[@]}" >&2
 }
 
+# Figure $1: the numbers of the runs in file $2, ours, and in file $4, those of $3; their medians.
+pair_figure() {
+  jq -n --arg name "$1" --arg other "$3" --slurpfile ours "$2" --slurpfile others "$4" \
+    'def middle: sort | .[(length - 1) / 2 | floor];
+     {name: $name, agentvm: ($ours | middle), ($other): ($others | middle),
+      runs: {agentvm: $ours, ($other): $others}}' >"$results/$1.json"
+  say "$1: $(jq -c --arg other "$3" '[.agentvm, .[$other], .agentvm / .[$other]]' "$results/$1.json")"
+}
+
 # Seconds of command $2 in figure $1.
 median() { jq -r --arg name "$2" '.results[]|select(.command==$name)|.median' "$results/$1.json"; }
 percentile99() {

@@ -102,12 +102,7 @@ network_figure() {
     "$1" agentvm-bench-out "${@:2}" >>"$scratch/network-ours"
     "$1" agentvm-bench-bare "${@:2}" >>"$scratch/network-bare"
   done
-  jq -n --arg name "$name" --slurpfile ours "$scratch/network-ours" \
-    --slurpfile bare "$scratch/network-bare" \
-    'def middle: sort | .[(length - 1) / 2 | floor];
-     {name: $name, agentvm: ($ours | middle), bare: ($bare | middle), runs: {agentvm: $ours, bare: $bare}}' \
-    >"$results/network-$name.json"
-  say "network, $name: $(jq -c '[.agentvm, .bare, .agentvm / .bare]' "$results/network-$name.json")"
+  pair_figure "network-$name" "$scratch/network-ours" bare "$scratch/network-bare"
 }
 
 measure_network() {

@@ -55,6 +55,12 @@ main_table() {
   crowd_row 50
   row "\`agentvm exec\` of \`true\`" "$(milliseconds "$(median exec 'agentvm exec')")" \
     "$(milliseconds "$(percentile99 exec 'agentvm exec')")" 'goal ≤ 25 ms'
+  if [[ -e $results/vsock.json ]]; then
+    row "a stream out of the guest over vsock, $vsock_mib MiB" \
+      "$(jq -r '(.agentvm | round | tostring) + " MB/s"' "$results/vsock.json")" '' \
+      "**$(jq '.agentvm / .peer * 100 | round / 100' "$results/vsock.json") ×** vhost-device-vsock's \
+$(jq '.peer | round' "$results/vsock.json") MB/s; goal ≥ 1.2 ×"
+  fi
   row "stdout of a container into a pipe, $stream_mib MiB" "$stream MB/s" '' \
     "**$(ratio "$stream" "$socat") ×** socat's $socat MB/s over the same vsock; goal ≥ 100 MB/s"
   row 'an idle container, PSS of all processes without the guest'"'"'s memory' \
