@@ -42,7 +42,8 @@ struct Rule {
   bool allow = true;
   Target target;
   std::optional<RequestPattern> request;
-  std::string text;  // as its author would write it, for logs and refusals
+  std::string text;   // as its author would write it, for logs and refusals
+  std::string layer;  // the part of the policy that it stands in; nothing is decided by it
   friend bool operator==(const Rule&, const Rule&) = default;
 };
 
