@@ -118,6 +118,14 @@ Decision Policy::decide_name(std::string_view name) const {
   return otherwise();
 }
 
+bool Policy::allows_address(const Address& address) const {
+  bool allowed = false;
+  for_each_about({{}, address, 0}, [&](const Rule& rule) {
+    allowed = allowed || (rule.allow && rule.target.scope == Scope::network);
+  });
+  return allowed;
+}
+
 Decision Policy::decide_connection(const Peer& peer) const {
   Found found;
   for_each_about(peer, [&](const Rule& rule) { found.take(rule); });
