@@ -28,11 +28,6 @@ struct Found {
   }
 };
 
-bool means(const RequestPattern& pattern, std::string_view method, std::string_view path) {
-  return (pattern.method.empty() || pattern.method == method) &&
-         (pattern.path.empty() || matches_glob(pattern.path, path));
-}
-
 Decision by_rule(Verdict verdict, const Rule* rule) {
   return {verdict, Reason::rule, rule};
 }
@@ -154,7 +149,7 @@ Decision Policy::decide_request(const Peer& peer, std::string_view method,
       return;
     }
     restricted = restricted || rule.allow;
-    if (means(*rule.request, method, *path)) Found::first(rule.allow ? allow : deny, rule);
+    if (is_meant(*rule.request, method, *path)) Found::first(rule.allow ? allow : deny, rule);
   });
   if (deny != nullptr) return by_rule(Verdict::deny, deny);
   if (allow != nullptr) return by_rule(Verdict::allow, allow);

@@ -38,6 +38,10 @@ struct RequestPattern {
   friend bool operator==(const RequestPattern&, const RequestPattern&) = default;
 };
 
+// `path` as plain_path() gives it.
+[[nodiscard]] bool is_meant(const RequestPattern& pattern, std::string_view method,
+                            std::string_view path);
+
 struct Rule {
   bool allow = true;
   Target target;

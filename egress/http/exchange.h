@@ -2,7 +2,6 @@
 // decided by the policy, gets its credentials (over TLS alone) and is recorded.
 #pragma once
 
-#include <boost/asio/ip/tcp.hpp>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "egress/host.h"
 #include "egress/settings.h"
+#include "egress/tls/byte_stream.h"
 #include "oci/base/async.h"
 
 namespace agentvm::egress {
@@ -18,8 +18,6 @@ namespace agentvm::egress {
 class TlsOpener;  // egress/tls/opener.h
 
 namespace http {
-
-using Socket = asio::ip::tcp::socket;
 
 // Whom the guest's connection was for.
 struct Destination {
@@ -35,11 +33,11 @@ struct RequestRecord {
   std::string method;
   std::string path;
   bool allowed = false;
-  std::string rule;    // its text; empty: none decided
-  std::string layer;   // of that rule
-  std::string reason;  // a sentence
-  std::uint64_t bytes_in = 0;   // to the guest, heads included
-  std::uint64_t bytes_out = 0;  // from the guest
+  std::string rule;                      // its text; empty: none decided
+  std::string layer;                     // of that rule
+  std::string reason;                    // a sentence
+  std::uint64_t bytes_in = 0;            // to the guest, heads included
+  std::uint64_t bytes_out = 0;           // from the guest
   std::vector<std::string> credentials;  // names of those that were put in
 };
 
@@ -62,18 +60,20 @@ class Surroundings {
 };
 
 // Both serve until the connection has ended, and leave `guest` closed. The caller keeps the socket
-// and may close() it meanwhile: then all of it ends at once. `first` is what was read already.
+// and may close() it meanwhile: then all of it ends at once. `first` is what was read already; it
+// may be empty.
 
 // A connection whose first bytes are HTTP. The requests' Host says the name: it has to be pinned to
 // the destination's address; the connection need not be decided yet.
 [[nodiscard]] asio::awaitable<void> serve_plain(Socket& guest, std::string first,
                                                 Destination destination,
                                                 Surroundings& surroundings);
-// A connection that is to be opened: `first` begins with a ClientHello that parse_client_hello()
-// has read, whose name is the destination's and pinned, or it has none and the destination neither.
+// A connection that is to be opened: it begins with a ClientHello whose name is the destination's
+// and pinned, or it has none and the destination neither. `offered`: the protocols of its ALPN.
 [[nodiscard]] asio::awaitable<void> serve_tls(Socket& guest, std::string first,
-                                              Destination destination, Surroundings& surroundings,
-                                              TlsOpener& opener);
+                                              Destination destination,
+                                              std::vector<std::string> offered,
+                                              Surroundings& surroundings, TlsOpener& opener);
 
 }  // namespace http
 }  // namespace agentvm::egress
