@@ -79,7 +79,8 @@ Task<tcp::socket> connect_to(AddressPort there) {
   const auto socket = std::make_shared<tcp::socket>(co_await asio::this_coro::executor);
   const Deadline deadline(socket, kConnect);
   auto [code] = co_await socket->async_connect(endpoint_of(there.address, there.port), use_result);
-  const std::string doing = fmt::format("connect to {} port {}", to_text(there.address), there.port);
+  const std::string doing =
+      fmt::format("connect to {} port {}", to_text(there.address), there.port);
   if (deadline.passed()) {
     co_return fail(ErrorKind::unavailable, doing + ": no answer within 20 s");
   }
@@ -97,9 +98,9 @@ Task<tcp::socket> connect_through(const UpstreamProxy& proxy, const Resolver& re
   const auto socket =
       std::make_shared<tcp::socket>(CO_TRY(std::move(connected), "the upstream proxy"));
   const Deadline deadline(socket, kProxyAnswer);
-  const std::string host = !name.empty()              ? name
-                           : is_ipv4(there.address)   ? to_text(there.address)
-                                                      : fmt::format("[{}]", to_text(there.address));
+  const std::string host = !name.empty()            ? name
+                           : is_ipv4(there.address) ? to_text(there.address)
+                                                    : fmt::format("[{}]", to_text(there.address));
   std::string request = connect_request(proxy, fmt::format("{}:{}", host, there.port));
   auto [code, size] = co_await asio::async_write(*socket, asio::buffer(request), use_result);
   ::explicit_bzero(request.data(), request.size());

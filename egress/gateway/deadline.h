@@ -15,14 +15,14 @@ class Deadline {
  public:
   Deadline(std::shared_ptr<Socket> socket, std::chrono::milliseconds after)
       : timer_(socket->get_executor(), after), passed_(std::make_shared<State>()) {
-    timer_.async_wait([socket = std::move(socket), state = passed_](
-                          const boost::system::error_code& code) {
-      // A handler may be on its way when the object goes.
-      if (code || state->over) return;
-      state->passed = true;
-      boost::system::error_code ignored;
-      socket->cancel(ignored);
-    });
+    timer_.async_wait(
+        [socket = std::move(socket), state = passed_](const boost::system::error_code& code) {
+          // A handler may be on its way when the object goes.
+          if (code || state->over) return;
+          state->passed = true;
+          boost::system::error_code ignored;
+          socket->cancel(ignored);
+        });
   }
   ~Deadline() { passed_->over = true; }
   Deadline(const Deadline&) = delete;

@@ -41,8 +41,8 @@ std::optional<FirstBytes> classify_tls(std::string_view bytes) {
 std::optional<FirstBytes> classify(std::string_view bytes) {
   if (bytes.empty()) return std::nullopt;
   if (bytes[0] == kHandshakeRecord) return classify_tls(bytes);
-  const std::size_t word = static_cast<std::size_t>(
-      std::ranges::find_if_not(bytes, is_upper) - bytes.begin());
+  const std::size_t word =
+      static_cast<std::size_t>(std::ranges::find_if_not(bytes, is_upper) - bytes.begin());
   if (word == bytes.size() && word < kMaxMethod) return std::nullopt;
   const bool request = word > 0 && word < bytes.size() && bytes[word] == ' ';
   return FirstBytes{request ? Spoken::http : Spoken::other, {}, {}};
@@ -93,7 +93,8 @@ asio::awaitable<FirstBytes> read_first_bytes(std::shared_ptr<tcp::socket> socket
     const auto bytes = co_await peek(*socket, wanted);
     if (!bytes && whole.passed()) co_return unclear("the client is too slow to say what it wants");
     if (!bytes) co_return unclear(bytes.error().text());
-    if (bytes->size() <= had) co_return unclear("the client has ended before it said what it wants");
+    if (bytes->size() <= had)
+      co_return unclear("the client has ended before it said what it wants");
     if (auto known = classify(*bytes)) co_return *known;
     had = bytes->size();
     wanted = wanted_after(*bytes);

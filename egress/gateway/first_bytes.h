@@ -2,6 +2,7 @@
 // that connections which say little by little cost no memory of ours.
 #pragma once
 
+#include <boost/asio/ip/tcp.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -9,8 +10,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include <boost/asio/ip/tcp.hpp>
 
 #include "egress/client_hello.h"
 #include "oci/base/async.h"

@@ -9,9 +9,10 @@ namespace agentvm::egress {
 
 namespace {
 
-Judgement judged(Way way, std::string_view name, const Decision& decision,
-                 const Address& address) {
-  Judgement judgement{.way = way, .name = std::string(name), .rule = {}, .layer = {}, .reason = {}};
+Judgement judged(Way way, std::string_view name, const Decision& decision, const Address& address) {
+  Judgement judgement;
+  judgement.way = way;
+  judgement.name = name;
   if (decision.rule != nullptr) {
     judgement.rule = decision.rule->text;
     judgement.layer = decision.rule->layer;
@@ -33,11 +34,10 @@ Judgement judged(const Decision& decision, std::string_view name, const Address&
 }
 
 Judgement denied(std::string_view name, std::string reason) {
-  return {.way = Way::deny,
-          .name = std::string(name),
-          .rule = {},
-          .layer = {},
-          .reason = std::move(reason)};
+  Judgement judgement;
+  judgement.name = name;
+  judgement.reason = std::move(reason);
+  return judgement;
 }
 
 bool is_denied_by_rule(const Decision& decision) {
@@ -48,8 +48,7 @@ bool is_denied_by_rule(const Decision& decision) {
 // denied, could be what is meant: then it is not enough.
 Judgement judge_unnamed(const Settings& settings, const Approach& approach) {
   const Peer alone{"", approach.address, approach.port};
-  const Judgement judgement =
-      judged(settings.decide_connection(alone), "", approach.address);
+  const Judgement judgement = judged(settings.decide_connection(alone), "", approach.address);
   if (judgement.way != Way::pass) return judgement;
   for (const std::string& name : approach.names) {
     const Peer peer{name, approach.address, approach.port};
@@ -127,6 +126,7 @@ Judgement judge_raw(const Settings& settings, const Approach& approach, bool ser
     }
     if (decision.verdict == Verdict::allow && !allowed) {
       allowed = judged(decision, name, approach.address);
+      allowed->raw = true;
     }
   }
   if (allowed) return *allowed;
@@ -138,12 +138,10 @@ Judgement judge_raw(const Settings& settings, const Approach& approach, bool ser
   return unnamed;
 }
 
-bool still_holds(const Settings& settings, const Judgement& judgement, const Approach& approach,
-                 bool raw) {
+bool still_holds(const Settings& settings, const Judgement& judgement, const Approach& approach) {
   const Peer peer{judgement.name, approach.address, approach.port};
   const Decision decision =
-      raw ? settings.policy.decide_connection(peer) : settings.decide_connection(peer);
-  if (judgement.way == Way::open) return decision.verdict != Verdict::deny;
+      judgement.raw ? settings.policy.decide_connection(peer) : settings.decide_connection(peer);
   return decision.verdict == Verdict::allow;
 }
 

@@ -23,6 +23,7 @@ struct Judgement {
   std::string rule;
   std::string layer;
   std::string reason;  // a sentence, also for what is allowed
+  bool raw = false;    // without credentials: they have no place in it
 };
 
 // Where the guest's connection goes.
@@ -40,9 +41,9 @@ struct Approach {
 // this port the server speaks first, so that nothing can be put in or looked at.
 [[nodiscard]] Judgement judge_raw(const Settings& settings, const Approach& approach,
                                   bool server_first);
-// Whether what was judged so still is: for connections that are there when settings change.
+// Whether what passes still may: for connections that are there when settings change.
 [[nodiscard]] bool still_holds(const Settings& settings, const Judgement& judgement,
-                               const Approach& approach, bool raw);
+                               const Approach& approach);
 
 // A decision in a sentence: "by rule 'deny *' of user", "no rule allows it".
 [[nodiscard]] std::string reason_of(const Decision& decision, const Address* address);

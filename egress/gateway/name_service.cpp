@@ -86,7 +86,8 @@ asio::awaitable<NameAnswer> NameService::look_up(DnsQuestion question) {
   const Kind kind = kind_of(question.type);
   if (kind == Kind::nothing) co_return answer;
   if (kind == Kind::opaque && !settings->policy.allows_otherwise()) {
-    co_return refused(kDnsRefused, fmt::format("records of type {} may carry anything", question.type));
+    co_return refused(kDnsRefused,
+                      fmt::format("records of type {} may carry anything", question.type));
   }
   if (question.type == kDnsAaaa && !state_.ipv6) co_return answer;
   auto resolved = co_await state_.resolver.ask(question);

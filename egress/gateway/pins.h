@@ -26,7 +26,8 @@ class Pins {
   // Clients look at their own clock, after the answer has reached them.
   static constexpr std::chrono::seconds kGrace{60};
 
-  void add(std::string_view name, const Address& address, std::uint32_t ttl_s, Clock::time_point now);
+  void add(std::string_view name, const Address& address, std::uint32_t ttl_s,
+           Clock::time_point now);
   [[nodiscard]] bool holds(std::string_view name, const Address& address,
                            Clock::time_point now) const;
   // In alphabetical order.
@@ -38,7 +39,7 @@ class Pins {
   using Key = std::pair<Address, std::string>;
   void remove_first();
 
-  std::map<Key, Clock::time_point> pins_;                   // until when
+  std::map<Key, Clock::time_point> pins_;                    // until when
   std::set<std::pair<Clock::time_point, const Key*>> ends_;  // of pins_, which does not move them
 };
 

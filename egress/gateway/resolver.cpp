@@ -76,7 +76,8 @@ Task<Resolved> ask_tcp(udp::endpoint server, DnsQuestion question,
   std::string message = write_dns_query(id, question);
   const auto size = static_cast<std::uint16_t>(message.size());
   message.insert(0, {static_cast<char>(size >> 8), static_cast<char>(size & 0xff)});
-  auto [write_code, written] = co_await asio::async_write(*socket, asio::buffer(message), use_result);
+  auto [write_code, written] =
+      co_await asio::async_write(*socket, asio::buffer(message), use_result);
   if (write_code) co_return fail_asio(write_code, "ask the resolver");
   std::array<unsigned char, 2> length{};
   auto [length_code, got] = co_await asio::async_read(*socket, asio::buffer(length), use_result);
@@ -103,8 +104,7 @@ bool is_useless(const Resolved& resolved) {
 Result<udp::endpoint> parse_resolver(std::string_view text) {
   const Target target = TRY(parse_target(text), "resolver");
   if (target.scope != Scope::network || target.network.prefix != 128) {
-    return fail(ErrorKind::invalid_argument,
-                fmt::format("resolver '{}': it is no address", text));
+    return fail(ErrorKind::invalid_argument, fmt::format("resolver '{}': it is no address", text));
   }
   const tcp::endpoint endpoint =
       endpoint_of(target.network.address, target.port.value_or(kDnsPort));

@@ -28,7 +28,7 @@ struct GatewayState {
   std::shared_ptr<const Settings> settings;  // never null; replaced by updates
   DecisionLog log;
   Resolver resolver;
-  std::unique_ptr<TlsOpener> opener;  // null: the sandbox has no authority
+  std::shared_ptr<TlsOpener> opener;  // null: the sandbox has no authority
   bool ipv6 = false;
   Pins pins = {};
   PipePool pipes = {};
