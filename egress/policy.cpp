@@ -28,11 +28,6 @@ struct Found {
   }
 };
 
-bool means(const RequestPattern& pattern, std::string_view method, std::string_view path) {
-  return (pattern.method.empty() || pattern.method == method) &&
-         (pattern.path.empty() || matches_glob(pattern.path, path));
-}
-
 Decision by_rule(Verdict verdict, const Rule* rule) {
   return {verdict, Reason::rule, rule};
 }
@@ -118,6 +113,14 @@ Decision Policy::decide_name(std::string_view name) const {
   return otherwise();
 }
 
+bool Policy::allows_address(const Address& address) const {
+  bool allowed = false;
+  for_each_about({{}, address, 0}, [&](const Rule& rule) {
+    allowed = allowed || (rule.allow && rule.target.scope == Scope::network);
+  });
+  return allowed;
+}
+
 Decision Policy::decide_connection(const Peer& peer) const {
   Found found;
   for_each_about(peer, [&](const Rule& rule) { found.take(rule); });
@@ -146,7 +149,7 @@ Decision Policy::decide_request(const Peer& peer, std::string_view method,
       return;
     }
     restricted = restricted || rule.allow;
-    if (means(*rule.request, method, *path)) Found::first(rule.allow ? allow : deny, rule);
+    if (is_meant(*rule.request, method, *path)) Found::first(rule.allow ? allow : deny, rule);
   });
   if (deny != nullptr) return by_rule(Verdict::deny, deny);
   if (allow != nullptr) return by_rule(Verdict::allow, allow);

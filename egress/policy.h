@@ -61,6 +61,10 @@ class Policy {
   [[nodiscard]] Decision decide_request(const Peer& peer, std::string_view method,
                                         std::string_view target) const;
 
+  // Whether some rule allows it as an address, on whatever port: not only under a name.
+  [[nodiscard]] bool allows_address(const Address& address) const;
+  // What holds where no rule does.
+  [[nodiscard]] bool allows_otherwise() const { return otherwise_; }
   [[nodiscard]] const std::vector<Rule>& rules() const { return rules_; }
 
  private:

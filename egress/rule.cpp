@@ -93,6 +93,11 @@ std::string describe(const Rule& rule, std::string_view target) {
 
 }  // namespace
 
+bool is_meant(const RequestPattern& pattern, std::string_view method, std::string_view path) {
+  return (pattern.method.empty() || pattern.method == method) &&
+         (pattern.path.empty() || matches_glob(pattern.path, path));
+}
+
 Result<Target> parse_target(std::string_view text) {
   if (text.empty()) return wrong("a rule without a host");
   if (text.size() > kMaxTarget) return wrong("a rule's host of more than 512 characters");

@@ -38,11 +38,16 @@ struct RequestPattern {
   friend bool operator==(const RequestPattern&, const RequestPattern&) = default;
 };
 
+// `path` as plain_path() gives it.
+[[nodiscard]] bool is_meant(const RequestPattern& pattern, std::string_view method,
+                            std::string_view path);
+
 struct Rule {
   bool allow = true;
   Target target;
   std::optional<RequestPattern> request;
-  std::string text;  // as its author would write it, for logs and refusals
+  std::string text;   // as its author would write it, for logs and refusals
+  std::string layer;  // the part of the policy that it stands in; nothing is decided by it
   friend bool operator==(const Rule&, const Rule&) = default;
 };
 
