@@ -1,13 +1,17 @@
 # What `cmake --install` puts where, with DESTDIR before it. And, for the programs in the build tree,
 # a configuration that names that tree's files: <build>/config.toml.
 if(TARGET agentvm-vsock)
+  set(gateway "")
+  if(TARGET agentvm-gateway)
+    set(gateway "gateway = \"$<TARGET_FILE:agentvm-gateway>\"\n")
+  endif()
   file(GENERATE OUTPUT "${PROJECT_BINARY_DIR}/config.toml" CONTENT
 "# For the programs of this build tree: agentvm --config <this file> ...
 [vm]
 kernel = \"${PROJECT_BINARY_DIR}/image/vmlinux\"
 initramfs = \"${PROJECT_BINARY_DIR}/image/initramfs.cpio\"
 vsock_backend = \"$<TARGET_FILE:agentvm-vsock>\"
-")
+${gateway}")
 endif()
 
 install(CODE "

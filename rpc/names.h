@@ -14,7 +14,8 @@ inline constexpr const char* kResolveMethod = "Resolve";
 inline constexpr std::size_t kMaxNameMessage = 65535;
 
 // Where Docker's resolver listens, in the container's namespace and for its programs.
-inline constexpr std::uint32_t kResolverAddress = 0x7f00000b;  // 127.0.0.11
+inline constexpr std::uint32_t kResolverAddress = 0x7f00000b;
+inline constexpr const char* kResolverName = "127.0.0.11";  // the same as text
 inline constexpr std::uint16_t kDnsPort = 53;
 
 // As DNS messages travel over TCP (RFC 1035, 4.2.2). Of at most kMaxNameMessage bytes.

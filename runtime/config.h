@@ -29,6 +29,7 @@ struct VmConfig {
   std::string qemu;               // "": searched, see find_vm_programs()
   std::string virtiofsd;          // "": searched
   std::string vsock_backend;
+  std::string gateway;  // of agent sandboxes: looked for when one starts
   vmm::AcceleratorChoice accelerator = vmm::AcceleratorChoice::automatic;
   std::string kvm_device;
   std::uint32_t default_vcpus = 1;
@@ -88,6 +89,13 @@ struct DockerConfig {
   friend bool operator==(const DockerConfig&, const DockerConfig&) = default;
 };
 
+// Agent sandboxes: containers whose network is bound to a policy (runtime/egress/).
+struct SandboxConfig {
+  std::string directory;      // what is kept of each, below its name
+  std::string run_directory;  // and what is gone with a reboot
+  friend bool operator==(const SandboxConfig&, const SandboxConfig&) = default;
+};
+
 struct LogConfig {
   LogLevel level = LogLevel::info;
   friend bool operator==(const LogConfig&, const LogConfig&) = default;
@@ -101,6 +109,7 @@ struct Config {
   PoolConfig pool;
   DiskConfig disk;
   DockerConfig docker;
+  SandboxConfig sandbox;
   LogConfig log;
   // Where each value came from, by its dotted name ("vm.kernel"): "default", "<file>:<line>", or
   // what config_for() (runtime/vm_size.h) took it from. Every key of the table is in it.
@@ -139,5 +148,8 @@ struct VmPrograms {
 // unavailable, with what to install or which key to set, when one of them is missing. The words
 // are chosen so that Docker does not take them for a missing command of the container.
 [[nodiscard]] Result<VmPrograms> find_vm_programs(const Config& config);
+
+// The gateway of agent sandboxes, which only they need.
+[[nodiscard]] Result<std::string> find_gateway(const Config& config);
 
 }  // namespace agentvm::runtime

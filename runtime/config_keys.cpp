@@ -98,6 +98,8 @@ void add_vm_files(std::vector<ConfigKey>& keys, const InstallDirs& dirs) {
                   std::string(), FIELD(vm, virtiofsd)});
   keys.push_back({"vm", "vsock_backend", "agentvm's vhost-user vsock device.",
                   dirs.libexec + "/agentvm-vsock", FIELD(vm, vsock_backend)});
+  keys.push_back({"vm", "gateway", "The gateway of agent sandboxes.",
+                  dirs.libexec + "/agentvm-gateway", FIELD(vm, gateway)});
   keys.push_back({"vm", "accelerator",
                   "auto: KVM where a probe guest proves that it works, else TCG (software).\n"
                   "kvm: fail where it does not work. tcg: always software.",
@@ -218,6 +220,16 @@ void add_disk(std::vector<ConfigKey>& keys) {
        std::string("asked"), WORD(docker, inside, kDockers), 0, 0, list(kDockers)});
 }
 
+void add_sandbox(std::vector<ConfigKey>& keys) {
+  keys.push_back({"sandbox", "directory",
+                  "Where the settings, certificates and decision logs of agent sandboxes are kept;\n"
+                  "for root alone.",
+                  std::string("/var/lib/agentvm/sandboxes"), FIELD(sandbox, directory)});
+  keys.push_back({"sandbox", "run_directory",
+                  "Where the secrets and control sockets of agent sandboxes are, on a tmpfs.",
+                  std::string("/run/agentvm-sandboxes"), FIELD(sandbox, run_directory)});
+}
+
 }  // namespace
 
 std::string ConfigKey::dotted() const {
@@ -238,6 +250,7 @@ std::vector<ConfigKey> config_keys(const InstallDirs& dirs) {
   add_templates(keys);
   add_pool(keys);
   add_disk(keys);
+  add_sandbox(keys);
   keys.push_back({"log", "level", "The least level that is logged; --debug means debug.",
                   std::string("info"), WORD(log, level, kLevels), 0, 0, list(kLevels)});
   return keys;

@@ -9,6 +9,7 @@
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "runtime/container/ask_monitor.h"
+#include "runtime/egress/bound_network.h"
 #include "runtime/host_cgroup.h"
 #include "runtime/network/redirect.h"
 
@@ -84,8 +85,9 @@ Result<void> destroy(StateDir& dir, const ContainerRecord& record) {
   keep_first(outcome, cgroup.kill_all(kDeathDeadline));
   keep_first(outcome, cgroup.remove(kDeathDeadline));
   // A monitor that saw the end of its container has done it.
-  if (!record.network_namespace.empty() && !record.init_exit) {
-    release_namespace(record.network_namespace);
+  if (!record.init_exit) {
+    if (record.egress) release_bound_network(*record.egress, record.network_namespace);
+    if (!record.network_namespace.empty()) release_namespace(record.network_namespace);
   }
   if (!record.pool_place.empty()) keep_first(outcome, destroy_place(record.pool_place));
   if (record.disk && !record.disk->lasting && ::unlink(record.disk->path.c_str()) != 0 &&

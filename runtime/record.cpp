@@ -88,6 +88,13 @@ void json_fields(auto& io, Like<DiskRecord> auto& disk) {
   io.optional("lasting", disk.lasting);
 }
 
+void json_fields(auto& io, Like<EgressRecord> auto& egress) {
+  io.required("sandbox", egress.sandbox);
+  io.required("controlSocket", egress.control_socket, is_plain_path);
+  io.optional("forwardedIpv4", egress.forwarded_ipv4);
+  io.optional("forwardedIpv6", egress.forwarded_ipv6);
+}
+
 // A hook with the specification's member names. A type of our own: what config.json may hold is
 // the spec parser's business.
 struct StoredHook : oci::Hook {
@@ -127,6 +134,7 @@ void json_fields(auto& io, Like<ContainerRecord> auto& record) {
   io.required("cgroup", record.cgroup);
   io.required("vm", record.vm);
   io.optional("disk", record.disk);
+  io.optional("egress", record.egress);
   io.optional("networkNamespace", record.network_namespace, is_plain_path);
   io.optional("poolPlace", record.pool_place, is_plain_path);
   io.optional("membership", record.membership);

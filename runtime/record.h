@@ -79,6 +79,17 @@ struct DiskRecord {
   friend bool operator==(const DiskRecord&, const DiskRecord&) = default;
 };
 
+// What a container that is bound to an agent sandbox's policy has changed on the host, for whoever
+// cleans up after its monitor (runtime/egress/).
+struct EgressRecord {
+  std::string sandbox;         // its name
+  std::string control_socket;  // of its gateway
+  // Whether the namespace forwarded packets before.
+  bool forwarded_ipv4 = false;
+  bool forwarded_ipv6 = false;
+  friend bool operator==(const EgressRecord&, const EgressRecord&) = default;
+};
+
 struct ContainerRecord {
   std::string id;
   std::string oci_version;
@@ -95,6 +106,7 @@ struct ContainerRecord {
   CgroupRecord cgroup;                // what host_cgroup made
   VmRecord vm;
   std::optional<DiskRecord> disk;
+  std::optional<EgressRecord> egress;
   std::string network_namespace;  // the path that the bundle named, "" for one of our own
   std::string pool_place;  // of a VM that waited: its place (runtime/pool/), to be removed too
   std::optional<Membership> membership;

@@ -9,6 +9,7 @@
 #include "oci/base/try.h"
 #include "oci/mount_options.h"
 #include "runtime/disks/plan.h"
+#include "runtime/egress/marker.h"
 #include "runtime/guest_devices.h"
 #include "runtime/guest_spec.h"
 #include "runtime/timings.h"
@@ -135,7 +136,7 @@ bool is_known_annotation(std::string_view name) {
 Result<void> check_annotations(const oci::Spec& spec, const Config& config) {
   for (const auto& [name, value] : spec.annotations) {
     if (!name.starts_with(kAnnotationPrefix) || name == kTimingsAnnotation ||
-        is_free_annotation(name)) {
+        name == kSandboxAnnotation || is_free_annotation(name)) {
       continue;
     }
     if (!is_known_annotation(name)) {

@@ -71,4 +71,9 @@ Result<VmPrograms> find_vm_programs(const Config& config) {
   return programs;
 }
 
+Result<std::string> find_gateway(const Config& config) {
+  return find({"the gateway of agent sandboxes", "vm.gateway", "install agentvm completely"},
+              config.vm.gateway, {});
+}
+
 }  // namespace agentvm::runtime

@@ -64,6 +64,8 @@ enum class SyscallFilter : std::uint8_t {
   // And what a program needs that builds its own sandbox: mounts, namespaces; sockets other than
   // unix ones; io_uring.
   unprivileged,
+  // The same for a program whose business is the network: TCP and UDP are its too.
+  unprivileged_network,
 };
 
 struct JailSpec {
@@ -114,6 +116,10 @@ class JailStart {
 // The entries that a dynamically linked program of the host's distribution needs: /usr, the library
 // directories, ld.so.cache, its own prefix when it lies elsewhere, /dev/null and /dev/urandom.
 [[nodiscard]] std::vector<JailEntry> make_program_root(const std::string& program);
+
+// Gives `spec`, whose program is a path of ours, a root with that program and what it needs: nothing
+// else where it is static, make_program_root() otherwise.
+void enclose_program(JailSpec& spec);
 
 // Whether an ELF file asks for a dynamic loader. False for what is not readable or no ELF.
 [[nodiscard]] bool needs_loader(const std::string& program);

@@ -106,13 +106,24 @@ Result<void> deny(scmp_filter_ctx context, std::uint32_t action, std::span<const
   return {};
 }
 
-Result<void> deny_foreign_sockets(scmp_filter_ctx context) {
-  const scmp_arg_cmp other{.arg = 0, .op = SCMP_CMP_NE, .datum_a = AF_UNIX, .datum_b = 0};
-  for (const int call : {SCMP_SYS(socket), SCMP_SYS(socketpair)}) {
-    const int error = ::seccomp_rule_add(context, SCMP_ACT_ERRNO(EAFNOSUPPORT), call, 1, other);
-    if (error != 0) return fail_errno(-error, "deny sockets");
-  }
+Result<void> deny_family(scmp_filter_ctx context, int call, scmp_compare compare,
+                         std::uint64_t family) {
+  const scmp_arg_cmp other{.arg = 0, .op = compare, .datum_a = family, .datum_b = 0};
+  const int error = ::seccomp_rule_add(context, SCMP_ACT_ERRNO(EAFNOSUPPORT), call, 1, other);
+  if (error != 0) return fail_errno(-error, "deny sockets");
   return {};
+}
+
+Result<void> deny_foreign_sockets(scmp_filter_ctx context, bool network) {
+  TRY(deny_family(context, SCMP_SYS(socketpair), SCMP_CMP_NE, AF_UNIX));
+  if (!network) return deny_family(context, SCMP_SYS(socket), SCMP_CMP_NE, AF_UNIX);
+  // One comparison of an argument a rule. The whole register is compared, of which the kernel takes
+  // the lower half: what has more in it is above AF_INET6 here.
+  for (std::uint64_t family = 0; family < AF_INET6; ++family) {
+    if (family == AF_UNIX || family == AF_INET) continue;
+    TRY(deny_family(context, SCMP_SYS(socket), SCMP_CMP_EQ, family));
+  }
+  return deny_family(context, SCMP_SYS(socket), SCMP_CMP_GT, AF_INET6);
 }
 
 Result<std::vector<sock_filter>> compile(scmp_filter_ctx context) {
@@ -137,10 +148,10 @@ Result<std::vector<sock_filter>> make_filter(SyscallFilter filter) {
   // A binary tree: one comparison after another would cost on every system call of a vCPU thread.
   (void)::seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
   TRY(deny(context.get(), SCMP_ACT_KILL_PROCESS, kHostControl));
-  if (filter == SyscallFilter::unprivileged) {
+  if (filter != SyscallFilter::host_control) {
     TRY(deny(context.get(), SCMP_ACT_KILL_PROCESS, kSandboxing));
     TRY(deny(context.get(), SCMP_ACT_ERRNO(ENOSYS), kOptional));
-    TRY(deny_foreign_sockets(context.get()));
+    TRY(deny_foreign_sockets(context.get(), filter == SyscallFilter::unprivileged_network));
   }
   return compile(context.get());
 }

@@ -145,6 +145,18 @@ std::vector<JailEntry> make_program_root(const std::string& program) {
   return entries;
 }
 
+void enclose_program(JailSpec& spec) {
+  spec.program = real_path(spec.program);
+  if (needs_loader(spec.program)) {
+    spec.root = make_program_root(spec.program);
+    return;
+  }
+  JailEntry program = bind_entry(spec.program);
+  program.path = spec.program.substr(spec.program.rfind('/') + 1);
+  spec.program = "/" + program.path;
+  spec.root = std::vector{std::move(program)};
+}
+
 bool needs_loader(const std::string& program) {
   auto fd = sys::open_at(AT_FDCWD, program, O_RDONLY);
   Elf64_Ehdr header{};

@@ -31,8 +31,6 @@ constexpr std::uint64_t kVsockThreads = 64;
 constexpr const char* kKernelInJail = "guest/kernel";
 constexpr const char* kInitramfsInJail = "guest/initramfs";
 constexpr const char* kMemoryInJail = "guest/memory";
-// The whole root of a static backend.
-constexpr const char* kBackendInJail = "agentvm-vsock";
 constexpr const char* kSocketsInJail = "sockets";
 
 JailSpec make_part(std::string name, const MachineWires& wires, const std::vector<int>& fds) {
@@ -134,12 +132,7 @@ void jail_vsock(const MachineConfig& config, pid_t monitor, JailSpec& spec) {
   spec.filter = SyscallFilter::unprivileged;
   const uid_t uid = vsock_uid(monitor);
   spec.user = JailUser{uid, uid, {}, 0};
-  if (needs_loader(spec.program)) {
-    spec.root = make_program_root(spec.program);
-  } else {
-    spec.root = std::vector{bind_entry(kBackendInJail, spec.program)};
-    spec.program = std::string("/") + kBackendInJail;
-  }
+  enclose_program(spec);
   JailEntry sockets = bind_entry(kSocketsInJail, "");
   sockets.source_fd = config.socket_dir;
   spec.root->push_back(std::move(sockets));

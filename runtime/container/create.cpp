@@ -138,9 +138,11 @@ Result<CreatedContainer> make(const Engine& engine, const CreateRequest& request
   return CreatedContainer{std::move(record), bundle.spec.process->terminal};
 }
 
-Result<CreatedContainer> create_with_vm(const Engine& engine, const CreateRequest& request,
-                                        const Bundle& bundle, PodRole role, Timings& timings) {
+Result<CreatedContainer> create_with_vm(Engine engine, const CreateRequest& request, Bundle bundle,
+                                        PodRole role, Timings& timings) {
+  auto agent_sandbox = TRY(bind_to_sandbox(bundle.spec, bundle.path, request.id, engine.config));
   auto plan = TRY(plan_vm(engine, request, bundle, role));
+  plan.agent_sandbox = std::move(agent_sandbox);
   auto record = TRY(make_record(engine, request, bundle));
   auto created = TRY(make(engine, request, bundle, timings, plan, std::move(record),
                           [&](const Creation& creation) { return bring_up_vm(creation, plan); }));
@@ -204,10 +206,11 @@ Result<CreatedContainer> create_container(const Engine& engine, const CreateRequ
   TRY(check_host_root());
   Bundle bundle = TRY(load_bundle(request.bundle));
   const PodPlace place = TRY(pod_place(bundle.spec.annotations));
+  if (place.role != PodRole::alone) TRY(refuse_sandbox_in_pod(bundle.spec));
   if (place.role == PodRole::member) {
     return create_member(engine, request, std::move(bundle), place.sandbox_id, timings);
   }
-  return create_with_vm(engine, request, bundle, place.role, timings);
+  return create_with_vm(engine, request, std::move(bundle), place.role, timings);
 }
 
 }  // namespace agentvm::runtime

@@ -9,6 +9,7 @@
 #include "oci/base/try.h"
 #include "runtime/container_view.h"
 #include "runtime/disks/storages.h"
+#include "runtime/egress/bound_network.h"
 #include "runtime/monitor/control_server.h"
 #include "runtime/monitor/guest_boot.h"
 #include "runtime/monitor/pod_members.h"
@@ -50,6 +51,7 @@ class Life {
   Task<void> create_container();
   // What is in the network namespace now, which engines fill at different moments before start.
   Task<void> attach_network();
+  Result<void> record_egress(const EgressRecord& changes);
   Task<void> serve();
   Task<void> grow(vmm::MachineSize total);
   // A VM that has lost one of its parts is no VM: the rest goes too, and with it the agent's
@@ -63,7 +65,7 @@ class Life {
   Guest guest_;
   std::unique_ptr<PodMembers> members_;
   std::unique_ptr<ControlServer> control_;
-  std::unique_ptr<GuestNetwork> network_;
+  std::unique_ptr<ContainerNetwork> network_;
   bool ending_ = false;  // init has exited, or never came to be: the VM may go
   std::string lost_;     // the VM went before
 };
@@ -130,11 +132,25 @@ Task<void> Life::serve() {
 
 Task<void> Life::attach_network() {
   const GuestLink link{plan_.dir->fd(), plan_.config.vm.request_timeout};
-  network_ = std::make_unique<GuestNetwork>(*guest_.machine, guest_.agent, link);
+  if (plan_.agent_sandbox) {
+    BoundOrder order{*plan_.agent_sandbox, plan_.dir->id(), &plan_.config,
+                     [this](const EgressRecord& changes) { return record_egress(changes); }};
+    network_ =
+        std::make_unique<BoundNetwork>(*guest_.machine, guest_.agent, link, std::move(order));
+  } else {
+    network_ = std::make_unique<GuestNetwork>(*guest_.machine, guest_.agent, link);
+  }
   auto attached = co_await network_->attach();
   CO_TRY(std::move(attached));
   asio::co_spawn(co_await asio::this_coro::executor, network_->follow(), asio::detached);
   co_return Result<void>{};
+}
+
+Result<void> Life::record_egress(const EgressRecord& changes) {
+  auto lock = TRY(plan_.dir->lock(kLockDeadline));
+  auto record = TRY(plan_.dir->load());
+  record.egress = changes;
+  return plan_.dir->store(record, lock);
 }
 
 Task<void> Life::grow(vmm::MachineSize total) {

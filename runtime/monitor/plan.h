@@ -11,6 +11,7 @@
 #include "runtime/config.h"
 #include "runtime/console.h"
 #include "runtime/disks/plan.h"
+#include "runtime/egress/binding.h"
 #include "runtime/guest_spec.h"
 #include "runtime/machine_config.h"
 #include "runtime/pod.h"
@@ -45,9 +46,10 @@ struct MonitorPlan : StandInPlan {
   PlannedMachine machine;
   std::optional<DiskPlan> disk;
   UniqueFd disk_image;  // the creator's copy is closed before anybody else could have it
-  std::optional<ClaimedVm> claimed;        // the VM, if one waited in the pool
-  std::optional<vmm::OpenTemplate> saved;  // what the VM is restored from; nothing: it boots
-  std::optional<StartGate> gate;           // the creator's, not the monitor's
+  std::optional<ClaimedVm> claimed;             // the VM, if one waited in the pool
+  std::optional<vmm::OpenTemplate> saved;       // what the VM is restored from; nothing: it boots
+  std::optional<StartGate> gate;                // the creator's, not the monitor's
+  std::optional<SandboxBinding> agent_sandbox;  // whose policy its network is bound to
 };
 
 // Of a container that lives in a sandbox's VM.

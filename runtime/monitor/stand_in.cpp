@@ -14,8 +14,6 @@ namespace agentvm::runtime {
 
 namespace {
 
-constexpr std::chrono::milliseconds kLockDeadline{5000};
-
 // What this process was handed as 0, 1 and 2, unless the container has a terminal.
 Result<HostStdio> take_stdio(StandInPlan& plan) {
   if (!plan.terminal) return inherit_stdio();

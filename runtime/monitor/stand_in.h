@@ -16,6 +16,8 @@
 namespace agentvm::runtime {
 
 inline constexpr InitExit kKilled{0, SIGKILL};
+// For the record, which commands hold for moments.
+inline constexpr std::chrono::milliseconds kLockDeadline{5000};
 
 // The command that creates the container, as seen from the process that it has made.
 class Creator {

@@ -7,11 +7,9 @@
 
 #include "oci/base/log.h"
 #include "oci/base/try.h"
-#include "rpc/guest_connect.h"
 #include "rpc/payload.h"
 #include "runtime/network/name_relay.h"
 #include "runtime/network/redirect.h"
-#include "runtime/session/process_streams.h"
 #include "vmm/slots.h"
 
 namespace agentvm::runtime {
@@ -40,8 +38,7 @@ asio::awaitable<void> GuestNetwork::follow() {
   for (;;) {
     if (auto changed = co_await watch_->wait_change(); !changed || parted_) co_return;
     if (auto applied = co_await look_again(); !applied && !parted_) {
-      log::warning("the guest's network does not follow its namespace: {}",
-                   applied.error().text());
+      log::warning("the guest's network does not follow its namespace: {}", applied.error().text());
     }
   }
 }
@@ -112,16 +109,6 @@ Result<void> GuestNetwork::find_resolver() {
   return {};
 }
 
-Task<std::uint64_t> GuestNetwork::open_names() {
-  const std::uint64_t id = make_stream_id();
-  const auto directory = CO_TRY(open_vsock_directory(link_.state_dir));
-  auto opened =
-      co_await rpc::open_guest_stream(directory.get(), kVsockSocket, id, link_.timeout);
-  auto stream = CO_TRY(std::move(opened), "open the stream of names");
-  spawn<void>(co_await asio::this_coro::executor, serve_names(std::move(stream)));
-  co_return id;
-}
-
 Task<void> GuestNetwork::tell_guest(const NetworkScan& scan) {
   agent::v1::SetNetworkRequest request;
   for (const SeenInterface& seen : scan.interfaces) {
@@ -136,7 +123,7 @@ Task<void> GuestNetwork::tell_guest(const NetworkScan& scan) {
   std::string telling = rpc::serialize(request);
   if (telling == told_ && names_ == resolver_) co_return Result<void>{};
   if (resolver_ && !names_) {
-    auto opened = co_await open_names();
+    auto opened = co_await open_names(link_, docker_resolver());
     request.set_name_stream(CO_TRY(std::move(opened)));
   }
   auto answer = co_await agent_->set_network(request, link_.timeout);

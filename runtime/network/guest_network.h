@@ -10,6 +10,7 @@
 
 #include "oci/base/async.h"
 #include "rpc/agent_client.h"
+#include "runtime/network/container_network.h"
 #include "runtime/network/netlink.h"
 #include "runtime/network/scan.h"
 #include "runtime/network/watch.h"
@@ -18,21 +19,21 @@
 
 namespace agentvm::runtime {
 
-class GuestNetwork {
+class GuestNetwork : public ContainerNetwork {
  public:
   // All of it is borrowed but the agent's connection.
   GuestNetwork(vmm::LiveMachine& machine, std::shared_ptr<rpc::AgentClient> agent, GuestLink link);
 
   // The guest has the interfaces that the namespace has now. failed_precondition when there are
   // more than a VM has places for, or another VM is joined with the namespace.
-  [[nodiscard]] Task<void> attach();
+  [[nodiscard]] Task<void> attach() override;
 
   // After attach(): what changes in the namespace changes in the guest, until the event loop ends.
   // What cannot be done is logged.
-  [[nodiscard]] asio::awaitable<void> follow();
+  [[nodiscard]] asio::awaitable<void> follow() override;
 
   // The interfaces belong to the namespace again, for good. The guest is not told.
-  void part();
+  void part() override;
 
  private:
   struct Joined {
@@ -48,7 +49,6 @@ class GuestNetwork {
   Task<void> unplug_gone(const NetworkScan& scan);
   Task<void> tell_guest(const NetworkScan& scan);
   Result<void> find_resolver();
-  Task<std::uint64_t> open_names();
   [[nodiscard]] unsigned free_slot() const;
 
   vmm::LiveMachine& machine_;
@@ -57,7 +57,7 @@ class GuestNetwork {
   NetlinkSocket netlink_;
   std::optional<NetworkWatch> watch_;
   std::vector<Joined> joined_;
-  std::string told_;      // the last request that the guest has carried out, serialized
+  std::string told_;       // the last request that the guest has carried out, serialized
   bool resolver_ = false;  // Docker's: its answers are let through
   bool names_ = false;     // and the guest reaches it
   bool parted_ = false;

@@ -10,9 +10,11 @@
 
 #include "oci/base/try.h"
 #include "rpc/agent.pb.h"
+#include "rpc/guest_connect.h"
 #include "rpc/names.h"
 #include "rpc/payload.h"
 #include "rpc/server.h"
+#include "runtime/session/process_streams.h"
 
 namespace agentvm::runtime {
 
@@ -20,8 +22,6 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{10};  // resolvers ask three servers, 3 s each, and give up
 constexpr std::size_t kAtOnce = 64;
-
-const asio::ip::address kResolver = asio::ip::make_address_v4(rpc::kResolverAddress);
 
 // Closes what waits too long.
 template <class Socket>
@@ -38,12 +38,12 @@ class Patience {
   asio::steady_timer timer_;
 };
 
-Task<std::string> ask_by_datagram(std::string query) {
+Task<std::string> ask_by_datagram(asio::ip::udp::endpoint server, std::string query) {
   const auto executor = co_await asio::this_coro::executor;
   auto socket = std::make_shared<asio::ip::udp::socket>(executor);
   boost::system::error_code code;
   socket->open(asio::ip::udp::v4(), code);
-  if (!code) socket->connect({kResolver, rpc::kDnsPort}, code);
+  if (!code) socket->connect(server, code);
   if (code) co_return fail_asio(code, "reach the resolver");
   const Patience patience(executor, *socket);
   const auto [unsent, sent] = co_await socket->async_send(asio::buffer(query), use_result);
@@ -56,12 +56,11 @@ Task<std::string> ask_by_datagram(std::string query) {
 }
 
 // RFC 1035, 4.2.2: a length of two bytes before each message.
-Task<std::string> ask_by_stream(std::string query) {
+Task<std::string> ask_by_stream(asio::ip::tcp::endpoint server, std::string query) {
   const auto executor = co_await asio::this_coro::executor;
   auto socket = std::make_shared<asio::ip::tcp::socket>(executor);
   const Patience patience(executor, *socket);
-  const asio::ip::tcp::endpoint resolver(kResolver, rpc::kDnsPort);
-  const auto [refused] = co_await socket->async_connect(resolver, use_result);
+  const auto [refused] = co_await socket->async_connect(server, use_result);
   if (refused) co_return fail_asio(refused, "reach the resolver");
   const std::string framed = rpc::with_length(query);
   const auto [unsent, sent] = co_await asio::async_write(*socket, asio::buffer(framed), use_result);
@@ -75,33 +74,59 @@ Task<std::string> ask_by_stream(std::string query) {
   co_return answer;
 }
 
-Task<std::string> resolve(std::string payload) {
+struct Endpoints {
+  asio::ip::udp::endpoint by_datagram;
+  asio::ip::tcp::endpoint by_stream;
+};
+
+Task<std::string> resolve(Endpoints server, std::string payload) {
   agent::v1::ResolveRequest request;
   if (!rpc::deserialize(payload, request) || request.message().empty() ||
       request.message().size() > rpc::kMaxNameMessage) {
     co_return fail(ErrorKind::invalid_argument, "this is no DNS message");
   }
   std::string query = std::move(*request.mutable_message());
-  auto asked = request.by_stream() ? ask_by_stream(std::move(query))
-                                   : ask_by_datagram(std::move(query));
+  auto asked = request.by_stream() ? ask_by_stream(server.by_stream, std::move(query))
+                                   : ask_by_datagram(server.by_datagram, std::move(query));
   auto answered = co_await std::move(asked);
   agent::v1::ResolveResponse response;
   response.set_message(CO_TRY(std::move(answered)));
   co_return rpc::serialize(response);
 }
 
-}  // namespace
-
-Task<void> serve_names(UniqueFd stream) {
+Task<void> serve_names(UniqueFd stream, Endpoints at) {
   rpc::ServerLimits limits;
   limits.connections = 1;
   limits.calls_per_connection = kAtOnce;
   auto server = std::make_unique<rpc::Server>(limits);
   server->handle(rpc::kNamesService, rpc::kResolveMethod,
-                 [](rpc::CallContext& /*call*/, std::string payload) {
-                   return resolve(std::move(payload));
+                 [at](rpc::CallContext& /*call*/, std::string payload) {
+                   return resolve(at, std::move(payload));
                  });
   co_return co_await server->serve(std::move(stream));
+}
+
+Result<Endpoints> endpoints_of(const NameServer& server) {
+  boost::system::error_code code;
+  const auto address = asio::ip::make_address(server.address, code);
+  if (code) return fail_asio(code, fmt::format("resolver '{}'", server.address));
+  return Endpoints{{address, server.udp_port}, {address, server.tcp_port}};
+}
+
+}  // namespace
+
+NameServer docker_resolver() {
+  return {rpc::kResolverName, rpc::kDnsPort, rpc::kDnsPort};
+}
+
+Task<std::uint64_t> open_names(GuestLink link, NameServer server) {
+  const Endpoints endpoints = CO_TRY(endpoints_of(server));
+  const std::uint64_t id = make_stream_id();
+  const auto directory = CO_TRY(open_vsock_directory(link.state_dir));
+  auto opened = co_await rpc::open_guest_stream(directory.get(), kVsockSocket, id, link.timeout);
+  auto stream = CO_TRY(std::move(opened), "open the stream of names");
+  spawn<void>(co_await asio::this_coro::executor, serve_names(std::move(stream), endpoints));
+  co_return id;
 }
 
 }  // namespace agentvm::runtime

@@ -17,10 +17,7 @@
 #include <netlink/route/link.h>
 #include <netlink/route/qdisc.h>
 #include <netlink/route/tc.h>
-#include <sched.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -29,6 +26,7 @@
 #include "oci/base/sys.h"
 #include "oci/base/try.h"
 #include "rpc/names.h"
+#include "runtime/network/other_namespace.h"
 
 namespace agentvm::runtime {
 
@@ -79,13 +77,18 @@ constexpr Match ipv6_next(std::uint32_t number) {
 std::vector<Rule> rules_for_resolver() {
   return {
       {1, ETH_P_ARP, {{0, 0, 0}}, Verdict::copy},
-      {2, ETH_P_IP, {kPlainIpv4, ipv4_protocol(IPPROTO_UDP), answer_ports(kIpv4Ports)},
+      {2,
+       ETH_P_IP,
+       {kPlainIpv4, ipv4_protocol(IPPROTO_UDP), answer_ports(kIpv4Ports)},
        Verdict::keep},
-      {3, ETH_P_IP, {kPlainIpv4, ipv4_protocol(IPPROTO_TCP), answer_ports(kIpv4Ports)},
+      {3,
+       ETH_P_IP,
+       {kPlainIpv4, ipv4_protocol(IPPROTO_TCP), answer_ports(kIpv4Ports)},
        Verdict::keep},
       {4, ETH_P_IPV6, {ipv6_next(IPPROTO_UDP), answer_ports(kIpv6Payload)}, Verdict::keep},
       {5, ETH_P_IPV6, {ipv6_next(IPPROTO_TCP), answer_ports(kIpv6Payload)}, Verdict::keep},
-      {6, ETH_P_IPV6,
+      {6,
+       ETH_P_IPV6,
        {ipv6_next(IPPROTO_ICMPV6), {kNeighbourAdvertisement << 24, 0xff000000, kIpv6Payload}},
        Verdict::copy},
   };
@@ -107,19 +110,6 @@ bool is_joined(nl_sock* netlink, int index) {
   for_each<rtnl_cls>(*filters,
                      [&](rtnl_cls* filter) { ours |= rtnl_cls_get_prio(filter) == kRuleForAll; });
   return ours;
-}
-
-// In a process of its own, which may change its namespace.
-Result<void> release_all(const std::string& path) {
-  const auto netns = TRY(sys::open_at(AT_FDCWD, path, O_RDONLY));
-  if (::setns(netns.get(), CLONE_NEWNET) != 0) return fail_errno(errno, "join it");
-  const auto netlink = TRY(open_netlink());
-  const auto scan = TRY(scan_network(netlink.get()));
-  if (scan.taken) return {};
-  for (const SeenInterface& interface : scan.interfaces) {
-    if (is_joined(netlink.get(), interface.index)) part_interface(netlink.get(), interface.index);
-  }
-  return {};
 }
 
 Result<void> add_action(rtnl_cls* filter, Verdict verdict, int to) {
@@ -147,9 +137,9 @@ Result<void> add_rule(nl_sock* netlink, const Rule& rule, int from, int to) {
   rtnl_cls_set_protocol(filter.get(), rule.protocol);
   rtnl_cls_set_prio(filter.get(), rule.priority);
   for (const Match& match : rule.matches) {
-    TRY(netlink_ok(rtnl_u32_add_key(filter.get(), htonl(match.value), htonl(match.mask),
-                                    match.offset, 0),
-                   "make a u32 filter"));
+    TRY(netlink_ok(
+        rtnl_u32_add_key(filter.get(), htonl(match.value), htonl(match.mask), match.offset, 0),
+        "make a u32 filter"));
   }
   TRY(netlink_ok(rtnl_u32_set_cls_terminal(filter.get()), "make a u32 filter"));
   TRY(add_action(filter.get(), rule.verdict, to));
@@ -240,13 +230,17 @@ void part_interface(nl_sock* netlink, int index) {
 }
 
 void release_namespace(const std::string& path) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    (void)release_all(path);
-    ::_exit(0);
-  }
-  while (child > 0 && ::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  in_network_namespace(path, [] {
+    const auto netlink = open_netlink();
+    if (!netlink) return;
+    const auto scan = scan_network(netlink->get());
+    if (!scan || scan->taken) return;
+    for (const SeenInterface& interface : scan->interfaces) {
+      if (is_joined(netlink->get(), interface.index)) {
+        part_interface(netlink->get(), interface.index);
+      }
+    }
+  });
 }
 
 }  // namespace agentvm::runtime

@@ -33,6 +33,10 @@ inline ContainerRecord make_sample_record(const std::string& id) {
                                  .demand = {.cpu_millis = 500, .memory_mib = 256}};
   record.pod_shm = "/run/pod/shm";
   record.disk = DiskRecord{.path = "/layers/1/agentvm-disk.img", .size_mib = 64, .lasting = true};
+  record.egress = EgressRecord{.sandbox = "claude-web",
+                               .control_socket = "/run/agentvm-sandboxes/claude-web/control.sock",
+                               .forwarded_ipv4 = true,
+                               .forwarded_ipv6 = true};
   record.execs = {{.id = "e1", .stand_in = {.pid = 4243, .start_time = 9}}};
   record.poststart_hooks = {{.path = "/bin/a", .args = {"a", "b"}, .env = {"X=1"}, .timeout_s = 3}};
   record.poststop_hooks = {{.path = "/bin/b", .args = {}, .env = {}, .timeout_s = {}}};
