@@ -101,7 +101,7 @@ Judgement judge_tls(const Settings& settings, const Approach& approach, const Cl
     return denied(name, "the client hides the server's name (ECH), and no rule allows the address");
   }
   if (name.empty()) {
-    if (unnamed.way != Way::deny || !unnamed.rule.empty()) return unnamed;
+    if (unnamed.way != Way::deny || !unnamed.name.empty()) return unnamed;
     return denied("", "the client names no server (SNI), and no rule allows the address");
   }
   const bool restricted = named.verdict == Verdict::inspect;

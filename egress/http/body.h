@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,20 +18,21 @@ class BodyReader {
   BodyReader(StreamReader& reader, Framing framing)
       : reader_(reader), kind_(framing.kind), left_(framing.size) {}
 
-  // What came next, valid until the next call; nothing at the body's end. Errors: the stream ended
-  // within the body (unavailable), or its chunks are malformed (invalid_argument).
-  [[nodiscard]] Task<std::string_view> next();
-  // Whether next() may have something without waiting.
-  [[nodiscard]] bool is_ready() const { return reader_.view().size() > used_; }
+  // What is there already, valid until the next call; an empty piece is the body's end; nothing:
+  // fill() first. invalid_argument: its chunks are malformed.
+  [[nodiscard]] Result<std::optional<std::string_view>> take();
+  // unavailable: the stream ended within the body.
+  [[nodiscard]] Task<void> fill();
   [[nodiscard]] const Fields& trailers() const { return chunks_.trailers(); }
 
  private:
-  [[nodiscard]] Task<std::string_view> next_chunk();
+  [[nodiscard]] Result<std::optional<std::string_view>> take_chunk();
 
   StreamReader& reader_;
   BodyKind kind_;
   std::uint64_t left_;
   std::size_t used_ = 0;  // of the reader's, by the piece that was given last
+  bool at_end_ = false;   // the stream has ended
   ChunkDecoder chunks_;
 };
 

@@ -133,8 +133,11 @@ asio::awaitable<bool> Exchange::refuse(Refusal refusal) {
 Task<void> Exchange::skip_body() {
   BodyReader body(from_guest_, framing_);
   for (;;) {
-    auto piece = co_await body.next();
-    if (CO_TRY(std::move(piece)).empty()) co_return Result<void>();
+    const auto piece = CO_TRY(body.take());
+    if (piece && piece->empty()) co_return Result<void>();
+    if (piece) continue;
+    auto filled = co_await body.fill();
+    CO_TRY(std::move(filled));
   }
 }
 
@@ -203,7 +206,7 @@ asio::awaitable<void> Exchange::pump() {
     BodyReader body(from_guest_, framing_);
     BodyPath path{body, *c_.upstream->stream, framing_.kind == BodyKind::chunked, record_.bytes_out,
                   [this](Fields& trailers) { edit_request_trailers(trailers); }};
-    auto failed = co_await relay_body(path, {});
+    auto failed = co_await relay_body(path, std::string());
     if (failed && failed->side == BodySide::from) {
       const auto state = co_await asio::this_coro::cancellation_state;
       if (state.cancelled() != asio::cancellation_type::none) co_return;
@@ -270,7 +273,8 @@ asio::awaitable<bool> Exchange::answer() {
     const auto told = co_await tell_guest(write_response({*response, {}, true, false, false}));
     if (!told) co_return false;
   }
-  co_return co_await fail_upstream({ErrorKind::unavailable, 0, "it never ends to answer 1xx"});
+  const Error endless{ErrorKind::unavailable, 0, "it never ends to answer 1xx"};
+  co_return co_await fail_upstream(endless);
 }
 
 asio::awaitable<bool> Exchange::relay(const ResponseHead& response) {
@@ -302,15 +306,16 @@ asio::awaitable<bool> Exchange::relay(const ResponseHead& response) {
 
 asio::awaitable<bool> Exchange::switch_protocols(const ResponseHead& response) {
   if (!upgrade_) {
-    co_return co_await fail_upstream(
-        {ErrorKind::unavailable, 0, "it changed the protocol without being asked"});
+    const Error unasked{ErrorKind::unavailable, 0, "it changed the protocol without being asked"};
+    co_return co_await fail_upstream(unasked);
   }
   stop_pump_.emit(asio::cancellation_type::terminal);
   co_await pump_ended_->wait();
   const auto told = co_await tell_guest(write_response({response, {}, true, false, true}));
   if (!told) co_return false;
-  co_await tunnel({from_guest_, c_.guest, record_.bytes_out},
-                  {*c_.upstream->reader, *c_.upstream->stream, record_.bytes_in});
+  const TunnelEnd guest{from_guest_, c_.guest, record_.bytes_out};
+  const TunnelEnd upstream{*c_.upstream->reader, *c_.upstream->stream, record_.bytes_in};
+  co_await tunnel(guest, upstream);
   co_return false;
 }
 

@@ -1,15 +1,16 @@
 // The servers that the tests' requests are meant for: HTTPS (2 and 1.1), HTTP, and TLS with whatever
-// bytes are asked for. Prints their ports: {"https":…, "http":…, "raw":…}.
+// bytes are asked for. Writes their ports into a file, "HTTPS HTTP RAW", and prints "ready". Ends with
+// its standard input.
 //
-//   node server.mjs CERTIFICATE KEY [GIT_ROOT]
+//   node server.mjs CERTIFICATE KEY PORTS [GIT_ROOT]
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import http2 from "node:http2";
 import tls from "node:tls";
 
-const [cert, key, gitRoot] = process.argv.slice(2);
+const [cert, key, portsFile, gitRoot] = process.argv.slice(2);
 const identity = { cert: readFileSync(cert), key: readFileSync(key) };
 const waiting = new Map(); // event streams by name
 let seen = 0; // requests
@@ -35,7 +36,7 @@ function events(request, response, name, go) {
     response.writeHead(200, { "content-type": "text/event-stream" });
     response.write("data: 1\n\n");
     waiting.set(name, response);
-    request.on("close", () => waiting.delete(name));
+    response.on("close", () => waiting.delete(name));
     return;
   }
   waiting.get(name)?.write("data: 2\n\n");
@@ -152,10 +153,10 @@ const raw = tls.createServer({ ...identity, ALPNProtocols: ["http/1.1"] }, (sock
 const secure = http2.createSecureServer({ ...identity, allowHTTP1: true }, serve);
 const plain = http.createServer(serve);
 for (const server of [secure, plain]) server.on("upgrade", upgrade);
-const ports = {};
-const listen = (name, server) => new Promise((done) => {
-  server.listen(0, "127.0.0.1", () => { ports[name] = server.address().port; done(); });
+const listen = (server) => new Promise((done) => {
+  server.listen(0, "127.0.0.1", () => done(server.address().port));
 });
-await Promise.all([listen("https", secure), listen("http", plain), listen("raw", raw)]);
-console.log(JSON.stringify(ports));
+const ports = [await listen(secure), await listen(plain), await listen(raw)];
+writeFileSync(portsFile, ports.join(" "));
+console.log("ready");
 process.stdin.on("end", () => process.exit(0)).resume();

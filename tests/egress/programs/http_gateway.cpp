@@ -1,11 +1,12 @@
 // Serves HTTP as the gateway does, without the namespace around it: what the tests' clients speak
 // to. Names lead to ports of 127.0.0.1.
 //
-//   http_gateway SETTINGS VALUES AUTHORITIES RECORDS NAME=PORT...
+//   http_gateway SETTINGS VALUES AUTHORITIES RECORDS PORT NAME:PORT=PORT...
 //
-// Prints the port on which it listens. TLS is opened for the name that the client says, as a
-// connection to port 443; anything else is taken for HTTP to port 80. RECORDS gets a line per
-// request. The name unpinned.test is pinned to nothing.
+// Listens on 127.0.0.1 and writes that port into the file PORT, then prints "ready". TLS is opened
+// for the name that the client says, as a connection to port 443; anything else is taken for HTTP
+// to port 80. PORT may be "own": for clients that cannot be told to connect elsewhere, who name the
+// gateway's port. The file RECORDS gets a line per request. unpinned.test is pinned to nothing.
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -39,13 +40,17 @@ class World final : public Surroundings {
     return name != "unpinned.test";
   }
   Task<Socket> connect(const Destination& destination) override {
-    const auto port = ports_.find(destination.name);
+    const auto port = ports_.find(destination.name + ":" + std::to_string(destination.port));
     if (port == ports_.end()) co_return fail(ErrorKind::unavailable, "nobody is there");
     Socket socket(co_await asio::this_coro::executor);
     const asio::ip::tcp::endpoint endpoint(asio::ip::address_v4::loopback(), port->second);
     const auto [error] = co_await socket.async_connect(endpoint, use_result);
     if (error) co_return fail_asio(error, "connect");
     co_return socket;
+  }
+  // The port that the client meant when it came with TLS for this name.
+  [[nodiscard]] std::uint16_t tls_port(const std::string& name, std::uint16_t own) const {
+    return ports_.contains(name + ":" + std::to_string(own)) ? own : 443;
   }
   void record(const RequestRecord& record) override {
     records_ << (record.allowed ? "allow " : "deny ") << record.destination.name << ' '
@@ -69,12 +74,14 @@ asio::awaitable<void> serve(Socket guest, World& world, TlsOpener& opener) {
     if (error) co_return;
     first.append(bytes.data(), size);
     if (first.front() != 0x16) {
-      co_return co_await serve_plain(guest, std::move(first), {"", kAddress, 80}, world);
+      Destination somewhere{"", kAddress, 80};
+      co_return co_await serve_plain(guest, std::move(first), std::move(somewhere), world);
     }
     const auto hello = parse_client_hello(first);
     if (!hello) co_return;
     if (!*hello) continue;
-    Destination destination{(*hello)->server_name, kAddress, 443};
+    const std::uint16_t port = world.tls_port((*hello)->server_name, guest.local_endpoint().port());
+    Destination destination{(*hello)->server_name, kAddress, port};
     co_return co_await serve_tls(guest, std::move(first), std::move(destination), (*hello)->alpn,
                                  world, opener);
   }
@@ -85,8 +92,7 @@ asio::awaitable<void> accept_all(asio::ip::tcp::acceptor& acceptor, World& world
   for (;;) {
     auto [error, guest] = co_await acceptor.async_accept(use_result);
     if (error) continue;
-    asio::co_spawn(acceptor.get_executor(), serve(std::move(guest), world, opener),
-                   asio::detached);
+    asio::co_spawn(acceptor.get_executor(), serve(std::move(guest), world, opener), asio::detached);
   }
 }
 
@@ -99,16 +105,20 @@ Result<void> run(std::span<char*> arguments) {
   const std::string authorities = TRY(sys::read_file(arguments[2], kMaxFile));
   const auto opener =
       TRY(TlsOpener::create(settings->ca_certificate, settings->ca_key.reveal(), authorities));
+  asio::io_context io;
+  asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+  const std::string own = std::to_string(acceptor.local_endpoint().port());
   Ports ports;
-  for (const std::string_view pair : arguments.subspan(4)) {
+  for (const std::string_view pair : arguments.subspan(5)) {
     const std::size_t equals = pair.find('=');
-    ports.emplace(pair.substr(0, equals),
+    std::string at(pair.substr(0, equals));
+    if (at.ends_with(":own")) at.replace(at.size() - 3, 3, own);
+    ports.emplace(std::move(at),
                   static_cast<std::uint16_t>(std::stoi(std::string(pair.substr(equals + 1)))));
   }
   World world(std::move(settings), std::move(ports), arguments[3]);
-  asio::io_context io;
-  asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
-  std::printf("%u\n", acceptor.local_endpoint().port());
+  std::ofstream(arguments[4]) << own;
+  std::puts("ready");
   std::fflush(stdout);
   asio::co_spawn(io, accept_all(acceptor, world, *opener), asio::detached);
   io.run();
@@ -120,7 +130,7 @@ Result<void> run(std::span<char*> arguments) {
 
 int main(int argc, char** argv) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (argc < 5) return 2;
+  if (argc < 6) return 2;
   const auto done =
       agentvm::egress::http::run(std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
   if (!done) std::fprintf(stderr, "%s\n", done.error().text().c_str());
