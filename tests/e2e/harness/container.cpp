@@ -12,6 +12,7 @@
 
 #include "oci/base/json_reader.h"
 #include "oci/state.h"
+#include "tests/e2e/harness/nobody.h"
 
 namespace agentvm::e2e {
 
@@ -156,7 +157,7 @@ std::string Agentvm::status(const std::string& id) const {
 
 pid_t Agentvm::stand_in(const std::string& id) const {
   const auto state = oci::parse_state(agentvm({"state", id}).out);
-  return state ? state->pid : -1;
+  return state && state->pid > 0 ? state->pid : kNobody;
 }
 
 void Agentvm::wait_for_status(const std::string& id, const std::string& wanted) const {

@@ -11,6 +11,7 @@
 
 #include "oci/base/sys.h"
 #include "rpc/client.h"
+#include "tests/e2e/harness/nobody.h"
 
 namespace agentvm::e2e {
 
@@ -118,7 +119,7 @@ void Containerd::import_image() const {
 }
 
 std::vector<std::string> Containerd::ctr_command(const std::vector<std::string>& arguments) const {
-  std::vector<std::string> argv{"ctr", "-a", scratch() + "/c.sock", "-n", name_space};
+  std::vector<std::string> argv{ctr_program, "-a", scratch() + "/c.sock", "-n", name_space};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   return argv;
 }
@@ -201,11 +202,12 @@ pid_t Containerd::task_pid(const std::string& id) const {
     pid_t pid = 0;
     if (words >> task >> pid && task == id) return pid;
   }
-  return -1;
+  return kNobody;
 }
 
 pid_t Containerd::shim_pid(const std::string& id) const {
-  return std::atoi(read_file(bundle_of(id) + "/shim.pid").c_str());
+  const int pid = std::atoi(read_file(bundle_of(id) + "/shim.pid").c_str());
+  return pid > 0 ? pid : kNobody;
 }
 
 std::vector<pid_t> Containerd::parts_of(const std::string& id, const std::string& name) const {

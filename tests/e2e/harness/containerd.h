@@ -66,6 +66,7 @@ class Containerd : public Agentvm {
   std::string snapshotter = "overlayfs";
   // Set before SetUp().
   std::string containerd_program = "containerd";
+  std::string ctr_program = "ctr";
   std::string name_space = "default";
   std::string plugins;            // of its configuration; empty: without the CRI plugin
   std::string network_namespace;  // the path of the one that it runs in; empty: the host's
