@@ -1,5 +1,5 @@
-// What the gateway of a sandbox costs, between network namespaces: prints "NAME VALUE" lines for
-// bench/parts/gateway.sh. Needs root, iproute2, nftables and iperf3.
+// What the gateway of a sandbox costs, between network namespaces: prints one JSON object of
+// figures for bench/parts/gateway.sh. Needs root, iproute2, nftables and iperf3.
 //
 //   bench-gateway [SECONDS]   of each stream; the median of five, turn by turn
 #include <fmt/format.h>
@@ -9,10 +9,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <thread>
+#include <map>
+#include <tuple>
 
-#include "egress/gateway/judge.h"
+#include "egress/settings.h"
 #include "oci/base/json_reader.h"
+#include "oci/base/json_writer.h"
 #include "tests/egress/gateway/world.h"
 
 namespace agentvm::egress {
@@ -48,7 +50,9 @@ std::vector<std::string> thousand_rules() {
   return rules;
 }
 
-void time_decisions(const World::Options& options) {
+using Figures = std::map<std::string, double>;
+
+void time_decisions(const World::Options& options, Figures& figures) {
   const auto settings =
       parse_settings(World::settings(options), std::make_shared<Values>()).value();
   const Address address = parse_address(kHost).value();
@@ -59,18 +63,18 @@ void time_decisions(const World::Options& options) {
     const Peer peer{"a.deep.name.below.host77.test", address, 443};
     allowed += settings.decide_connection(peer).verdict == Verdict::allow ? 1 : 0;
   }
-  fmt::print("decision_us {:.3f}\n", seconds_since(start) * 1e6 / kRounds);
+  figures["decision_us"] = seconds_since(start) * 1e6 / kRounds;
   start = Clock::now();
   for (int i = 0; i < kRounds; ++i) {
     const Peer peer{"api77.test", address, 443};
     const Decision decision = settings.policy.decide_request(peer, "GET", "/repos/me/file77/a/b");
     allowed += decision.verdict == Verdict::allow ? 1 : 0;
   }
-  fmt::print("request_us {:.3f}\n", seconds_since(start) * 1e6 / kRounds);
+  figures["request_us"] = seconds_since(start) * 1e6 / kRounds;
   if (allowed != 2 * kRounds) std::exit(1);
 }
 
-void time_updates(const World& world, const World::Options& options) {
+void time_updates(const World& world, const World::Options& options, Figures& figures) {
   std::vector<double> inside;
   std::vector<double> whole;
   for (int i = 0; i < 21; ++i) {
@@ -79,10 +83,11 @@ void time_updates(const World& world, const World::Options& options) {
     whole.push_back(seconds_since(start) * 1e3);
     inside.push_back(number_in(reply, "microseconds") / 1e3);
   }
-  fmt::print("update_ms {:.3f}\nupdate_answered_ms {:.3f}\n", median(inside), median(whole));
+  figures["update_ms"] = median(inside);
+  figures["update_answered_ms"] = median(whole);
 }
 
-void weigh(const World& world) {
+double weigh(const World& world) {
   std::vector<GuestSocket> sockets;
   const std::string piece(100'000, 'x');
   for (int i = 0; i < 200; ++i) {
@@ -90,8 +95,7 @@ void weigh(const World& world) {
     sockets.back().send(piece);
   }
   for (const GuestSocket& socket : sockets) (void)socket.receive(piece.size());
-  fmt::print("memory_200_kib {}\n",
-             number_in(world.control(R"({"op":"status"})"), "peak_memory_kib"));
+  return number_in(world.control(R"({"op":"status"})"), "peak_memory_kib");
 }
 
 // Milliseconds for a connection and its first byte, and for a byte there and back.
@@ -126,7 +130,21 @@ double stream(const World& world, int seconds, bool from_server) {
   return bits ? bits->as_real().value_or(-1) / 1e6 : -1;
 }
 
-int measure(int seconds) {
+void time_streams(const World& world, int seconds, Figures& figures) {
+  std::map<std::string, std::vector<double>> streams;
+  for (int i = 0; i < kTurns; ++i) {
+    for (const char* way : {"", "_straight"}) {
+      const bool straight = *way != 0;
+      if (straight) world.redirect(false);
+      streams[fmt::format("to_world{}_mbit", way)].push_back(stream(world, seconds, false));
+      streams[fmt::format("from_world{}_mbit", way)].push_back(stream(world, seconds, true));
+      if (straight) world.redirect(true);
+    }
+  }
+  for (const auto& [name, values] : streams) figures[name] = median(values);
+}
+
+bool measure(int seconds, Figures& figures) {
   World world;
   world.add_address("93.184.216.34/32");
   const EchoServer echo(world.outside(), kHost, 7000);
@@ -135,31 +153,16 @@ int measure(int seconds) {
   const World::Options options{.rules = thousand_rules()};
   if (const std::string said = world.start(options); said != "ready\n") {
     fmt::print(stderr, "{}", said);
-    return 1;
+    return false;
   }
-  time_decisions(options);
-  time_updates(world, options);
-  std::vector<double> to, from, straight_to, straight_from;
-  for (int i = 0; i < kTurns; ++i) {
-    to.push_back(stream(world, seconds, false));
-    from.push_back(stream(world, seconds, true));
-    world.redirect(false);
-    straight_to.push_back(stream(world, seconds, false));
-    straight_from.push_back(stream(world, seconds, true));
-    world.redirect(true);
-  }
-  fmt::print("to_world_mbit {:.0f}\nto_world_straight_mbit {:.0f}\n", median(to),
-             median(straight_to));
-  fmt::print("from_world_mbit {:.0f}\nfrom_world_straight_mbit {:.0f}\n", median(from),
-             median(straight_from));
-  const auto [connect, trip] = time_bytes(world);
+  time_decisions(options, figures);
+  time_updates(world, options, figures);
+  time_streams(world, seconds, figures);
+  std::tie(figures["connect_ms"], figures["trip_ms"]) = time_bytes(world);
+  figures["memory_200_kib"] = weigh(world);
   world.redirect(false);
-  const auto [straight_connect, straight_trip] = time_bytes(world);
-  world.redirect(true);
-  fmt::print("connect_ms {:.3f}\nconnect_straight_ms {:.3f}\n", connect, straight_connect);
-  fmt::print("trip_ms {:.3f}\ntrip_straight_ms {:.3f}\n", trip, straight_trip);
-  weigh(world);
-  return 0;
+  std::tie(figures["connect_straight_ms"], figures["trip_straight_ms"]) = time_bytes(world);
+  return true;
 }
 
 }  // namespace
@@ -167,6 +170,8 @@ int measure(int seconds) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  const int done = agentvm::egress::measure(argc > 1 ? std::atoi(argv[1]) : 2);
-  return done != 0 || testing::Test::HasFailure() ? 1 : 0;
+  std::map<std::string, double> figures;
+  const bool done = agentvm::egress::measure(argc > 1 ? std::atoi(argv[1]) : 2, figures);
+  fmt::print("{}\n", agentvm::write_json(figures));
+  return done && !testing::Test::HasFailure() ? 0 : 1;
 }
