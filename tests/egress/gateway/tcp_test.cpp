@@ -182,6 +182,15 @@ TEST_F(GatewayTcp, ResetsWhenNobodyAnswersThere) {
   EXPECT_THAT(world.log(), HasSubstr("connect to 93.184.216.34 port 22: Connection refused"));
 }
 
+TEST_F(GatewayTcp, TriesTheOtherAddressesOfANameForTheGuest) {
+  const EchoServer server(world.outside(), kHost, 22, "hi");
+  ASSERT_EQ(world.start({.rules = {"allow good.test:22"}}), "ready\n");
+  ASSERT_EQ(world.resolve("good.test", kDnsAaaa), kHost6);
+  EXPECT_EQ(world.connect(kHost6, 22).rest(), "<reset>");
+  ASSERT_EQ(world.resolve("good.test"), kHost);
+  EXPECT_EQ(world.connect(kHost6, 22).receive(2), "hi");
+}
+
 TEST_F(GatewayTcp, GoesThroughTheProxyOfTheHost) {
   const EchoServer proxy(world.outside(), "10.88.0.1", 3128, "HTTP/1.1 200 OK\r\n\r\nbanner");
   const EchoServer surly(world.outside(), "10.88.0.1", 3129, "HTTP/1.1 407 No\r\n\r\n");
