@@ -48,7 +48,7 @@ install(PROGRAMS guest-agent/image/build-image DESTINATION "${CMAKE_INSTALL_SBIN
         RENAME agentvm-image)
 
 install(FILES README.md CHANGELOG.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
-foreach(page agentvm agentvm-image containerd-shim-agentvm-v2)
+foreach(page agentvm agentvm-gateway agentvm-image containerd-shim-agentvm-v2)
   if(EXISTS "${PROJECT_SOURCE_DIR}/docs/man/${page}.8")
     install(FILES "docs/man/${page}.8" DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
   endif()

@@ -34,15 +34,16 @@ Decision by_rule(Verdict verdict, const Rule* rule) {
 
 }  // namespace
 
-Result<Policy> Policy::create(std::vector<Rule> rules, bool otherwise) {
+Result<Policy> Policy::create(std::vector<Rule> rules, bool otherwise,
+                              std::optional<Network> stand_ins) {
   if (rules.size() > kMaxRules) {
     return fail(ErrorKind::invalid_argument, fmt::format("more than {} rules", kMaxRules));
   }
-  return Policy(std::move(rules), otherwise);
+  return Policy(std::move(rules), otherwise, stand_ins);
 }
 
-Policy::Policy(std::vector<Rule> rules, bool otherwise)
-    : rules_(std::move(rules)), otherwise_(otherwise) {
+Policy::Policy(std::vector<Rule> rules, bool otherwise, std::optional<Network> stand_ins)
+    : rules_(std::move(rules)), otherwise_(otherwise), stand_ins_(stand_ins) {
   for (std::uint32_t number = 0; number < rules_.size(); ++number) add(rules_[number], number);
 }
 
@@ -98,6 +99,11 @@ Decision Policy::otherwise() const {
   return {otherwise_ ? Verdict::allow : Verdict::deny, Reason::no_rule, nullptr};
 }
 
+bool Policy::is_reserved(const Peer& peer) const {
+  if (!peer.address || reserved_for(*peer.address) == nullptr) return false;
+  return peer.name.empty() || !stand_ins_ || !contains(*stand_ins_, *peer.address);
+}
+
 Decision Policy::decide_name(std::string_view name) const {
   const Rule* allow = nullptr;
   const Rule* deny = nullptr;
@@ -125,7 +131,7 @@ Decision Policy::decide_connection(const Peer& peer) const {
   Found found;
   for_each_about(peer, [&](const Rule& rule) { found.take(rule); });
   if (found.deny != nullptr) return by_rule(Verdict::deny, found.deny);
-  if (peer.address && found.allow_address == nullptr && reserved_for(*peer.address) != nullptr) {
+  if (found.allow_address == nullptr && is_reserved(peer)) {
     return {Verdict::deny, Reason::reserved, nullptr};
   }
   if (found.requests) return {Verdict::inspect, Reason::no_rule, nullptr};

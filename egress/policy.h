@@ -49,8 +49,10 @@ class Policy {
  public:
   static constexpr std::size_t kMaxRules = 65536;
 
-  // `otherwise`: what holds where no rule does. invalid_argument for more than kMaxRules.
-  [[nodiscard]] static Result<Policy> create(std::vector<Rule> rules, bool otherwise);
+  // `otherwise`: what holds where no rule does. Addresses of `stand_ins` are given to names by us,
+  // and are not reserved under them. invalid_argument for more than kMaxRules.
+  [[nodiscard]] static Result<Policy> create(std::vector<Rule> rules, bool otherwise,
+                                             std::optional<Network> stand_ins = {});
   Policy(Policy&&) = default;
   Policy& operator=(Policy&&) = default;
 
@@ -74,15 +76,17 @@ class Policy {
   using Numbers = std::vector<std::uint32_t>;
   using ByName = std::unordered_map<std::string, Numbers, Hash, std::equal_to<>>;
 
-  Policy(std::vector<Rule> rules, bool otherwise);
+  Policy(std::vector<Rule> rules, bool otherwise, std::optional<Network> stand_ins);
   void add(const Rule& rule, std::uint32_t number);
   // Calls `visit` with each rule about the peer, its port included where one is asked for.
   template <class Visit>
   void for_each_about(const Peer& peer, Visit visit) const;
   [[nodiscard]] Decision otherwise() const;
+  [[nodiscard]] bool is_reserved(const Peer& peer) const;
 
   std::vector<Rule> rules_;
   bool otherwise_ = false;
+  std::optional<Network> stand_ins_;
   Numbers any_;
   ByName exact_;
   ByName one_label_;

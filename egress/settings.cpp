@@ -328,10 +328,11 @@ const Secret* Settings::value_of(const Credential& credential) const {
 Result<Settings> read_settings(JsonValue document, std::shared_ptr<const Values> values) {
   SettingsText text = TRY(read_known<SettingsText>(document));
   std::vector<Rule> rules = TRY(read_rules(text.layers));
-  Policy policy =
-      TRY(Policy::create(std::move(rules), text.otherwise == Otherwise::allow), "/layers");
   std::vector<Credential> credentials = TRY(read_credentials(text.credentials));
   auto proxy = TRY(read_proxy(text.upstream_proxy, *values));
+  Policy policy = TRY(Policy::create(std::move(rules), text.otherwise == Otherwise::allow,
+                                     proxy ? std::optional(stand_ins()) : std::nullopt),
+                      "/layers");
   if (text.ca_certificate.size() > kMaxPem || text.ca_key.size() > kMaxPem) {
     return fail(ErrorKind::invalid_argument, "/ca: certificate and key have at most 64 KiB each");
   }

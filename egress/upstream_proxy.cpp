@@ -33,6 +33,11 @@ Result<std::string> decode_percent(std::string_view text) {
 
 }  // namespace
 
+const Network& stand_ins() {
+  static const Network kNetwork = parse_network("198.18.0.0/15").value();
+  return kNetwork;
+}
+
 Result<UpstreamProxy> parse_upstream_proxy(std::string_view url) {
   constexpr std::string_view kScheme = "http://";
   if (!url.starts_with(kScheme)) {

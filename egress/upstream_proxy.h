@@ -5,10 +5,15 @@
 #include <string>
 #include <string_view>
 
+#include "egress/host.h"
 #include "egress/secret.h"
 #include "oci/base/error.h"
 
 namespace agentvm::egress {
+
+// Where the proxy alone can resolve names, the guest is given addresses of this network, which is
+// kept for benchmarks (RFC 2544), each for one name.
+[[nodiscard]] const Network& stand_ins();
 
 struct UpstreamProxy {
   std::string host;  // a name or an address

@@ -103,6 +103,34 @@ network_table() {
   network_row 'round trip' round_trip ms 1 'goal ≤ 1.1 ×'
 }
 
+# The value of member $1 of the gateway's figures, with $2 digits.
+gateway_figure() { jq --argjson digits "$2" ".$1 * pow(10; \$digits) | round / pow(10; \$digits)" "$results/gateway.json"; }
+
+# A row of the gateway: text, member, its member without the gateway, unit, goal.
+gateway_row() {
+  local ours without
+  ours=$(gateway_figure "$2" 3) without=$(gateway_figure "$3" 3)
+  printf '| %s | %s %s | %s %s | **%s ×**; %s |\n' "$1" "$ours" "$4" "$without" "$4" \
+    "$(ratio "$ours" "$without")" "$5"
+}
+
+gateway_table() {
+  [[ -e $results/gateway.json ]] || return 0
+  echo '| the gateway of a sandbox, 1,000 rules, between namespaces of the host | with it | without | compared |'
+  echo '|---|---|---|---|'
+  gateway_row 'TCP stream to the world' to_world_mbit to_world_straight_mbit Mbit/s \
+    'goal ≥ 0.8 × from a VM'
+  gateway_row 'TCP stream from the world' from_world_mbit from_world_straight_mbit Mbit/s \
+    'goal ≥ 0.8 × from a VM'
+  gateway_row 'connection and first byte' connect_ms connect_straight_ms ms –
+  gateway_row 'round trip' trip_ms trip_straight_ms ms –
+  printf '| decision on a connection | %s µs | | goal ≤ 5 µs |\n' "$(gateway_figure decision_us 2)"
+  printf '| decision on a request | %s µs | | goal ≤ 5 µs |\n' "$(gateway_figure request_us 2)"
+  printf '| update of the policy | %s ms | | goal ≤ 10 ms |\n' "$(gateway_figure update_ms 2)"
+  printf '| memory with 200 connections | %s KiB | | goal ≤ 20 MiB |\n' \
+    "$(gateway_figure memory_200_kib 0)"
+}
+
 # What a container with a disk and a Docker pays that nobody uses, and work on the disk.
 disk_table() {
   [[ -e $results/disk-start.json ]] || return 0
@@ -167,6 +195,8 @@ TEXT
     files_table
     printf '\n'
     network_table
+    printf '\n'
+    gateway_table
     printf '\nProcesses of an idle container: name, PSS, the guest'"'"'s memory in it (KiB)\n\n```\n%s\n```\n' \
       "$(<"$results/memory.txt")"
     printf '\nWhere the time of a start from a template goes (%s)\n\n```\n%s\n```\n' \

@@ -15,11 +15,11 @@ namespace {
 
 using asio::ip::tcp;
 
-constexpr std::chrono::seconds kConnect{20};
+constexpr std::chrono::seconds kConnect{10};
 constexpr std::chrono::seconds kProxyAnswer{30};
 constexpr std::size_t kMaxHead = 8192;
 
-Task<AddressPort> find_proxy(const UpstreamProxy& proxy, const Resolver& resolver) {
+Task<AddressPort> find_proxy(const UpstreamProxy& proxy, Resolver& resolver) {
   AddressPort found;
   found.port = proxy.port;
   if (const auto address = parse_address(proxy.host)) {
@@ -82,7 +82,7 @@ Task<tcp::socket> connect_to(AddressPort there) {
   const std::string doing =
       fmt::format("connect to {} port {}", to_text(there.address), there.port);
   if (deadline.passed()) {
-    co_return fail(ErrorKind::unavailable, doing + ": no answer within 20 s");
+    co_return fail(ErrorKind::unavailable, doing + ": no answer within 10 s");
   }
   if (code) co_return fail_asio(code, doing);
   boost::system::error_code ignored;
@@ -90,8 +90,8 @@ Task<tcp::socket> connect_to(AddressPort there) {
   co_return std::move(*socket);
 }
 
-Task<tcp::socket> connect_through(const UpstreamProxy& proxy, const Resolver& resolver,
-                                  std::string name, AddressPort there) {
+Task<tcp::socket> connect_through(const UpstreamProxy& proxy, Resolver& resolver, std::string name,
+                                  AddressPort there) {
   auto found = co_await find_proxy(proxy, resolver);
   const AddressPort place = CO_TRY(std::move(found));
   auto connected = co_await connect_to(place);

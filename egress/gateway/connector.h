@@ -14,7 +14,7 @@ namespace agentvm::egress {
 // Through `proxy` (CONNECT, RFC 9110, 9.3.6), by the name where there is one: many proxies refuse
 // addresses. `proxy` has to live as long.
 [[nodiscard]] Task<asio::ip::tcp::socket> connect_through(const UpstreamProxy& proxy,
-                                                          const Resolver& resolver,
-                                                          std::string name, AddressPort there);
+                                                          Resolver& resolver, std::string name,
+                                                          AddressPort there);
 
 }  // namespace agentvm::egress

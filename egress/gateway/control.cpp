@@ -10,7 +10,6 @@
 #include "egress/gateway/judge.h"
 #include "egress/gateway/pause.h"
 #include "oci/base/json_writer.h"
-#include "oci/base/stopwatch.h"
 #include "oci/base/try.h"
 
 namespace agentvm::egress {
@@ -77,8 +76,7 @@ std::string failed(const Error& error) {
 
 }  // namespace
 
-Result<std::string> Control::update(JsonValue request) {
-  const Stopwatch watch;
+Result<std::string> Control::update(JsonValue request, const Stopwatch& watch) {
   JsonObject object(request);
   const auto settings = object.value("settings");
   const auto values = object.value("values");
@@ -165,6 +163,7 @@ std::string Control::status() const {
 }
 
 Result<std::string> Control::perform(std::string_view line) {
+  const Stopwatch watch;
   const JsonDocument document = TRY(JsonDocument::parse(line, kLimits));
   TRY(document.root().expect(JsonKind::object));
   const auto op = document.root().find("op");
@@ -173,7 +172,7 @@ Result<std::string> Control::perform(std::string_view line) {
   TRY(read_json(*op, operation));
   switch (operation) {
     case Operation::update:
-      return update(document.root());
+      return update(document.root(), watch);
     case Operation::check:
       return check(document.root());
     case Operation::status:

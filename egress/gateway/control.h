@@ -14,6 +14,7 @@
 
 #include "egress/gateway/state.h"
 #include "egress/gateway/tcp_proxy.h"
+#include "oci/base/stopwatch.h"
 
 namespace agentvm::egress {
 
@@ -35,7 +36,7 @@ class Control {
   asio::awaitable<void> accept(std::shared_ptr<asio::local::stream_protocol::acceptor> acceptor);
   asio::awaitable<void> converse(std::shared_ptr<Socket> socket);
   [[nodiscard]] Result<std::string> perform(std::string_view line);
-  [[nodiscard]] Result<std::string> update(JsonValue request);
+  [[nodiscard]] Result<std::string> update(JsonValue request, const Stopwatch& watch);
   [[nodiscard]] Result<std::string> check(JsonValue request) const;
   [[nodiscard]] std::string status() const;
 

@@ -44,7 +44,7 @@ std::optional<FirstBytes> classify(std::string_view bytes) {
   const std::size_t word =
       static_cast<std::size_t>(std::ranges::find_if_not(bytes, is_upper) - bytes.begin());
   if (word == bytes.size() && word < kMaxMethod) return std::nullopt;
-  const bool request = word > 0 && word < bytes.size() && bytes[word] == ' ';
+  const bool request = word > 0 && word < kMaxMethod && bytes[word] == ' ';
   return FirstBytes{request ? Spoken::http : Spoken::other, {}, {}};
 }
 

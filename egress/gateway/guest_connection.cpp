@@ -14,6 +14,7 @@ namespace {
 using asio::ip::tcp;
 
 constexpr std::size_t kMaxRequested = 64;
+constexpr std::size_t kMaxOthers = 3;
 // A shell that nobody types into; and a peer that has ended and waits for nothing any more.
 constexpr std::chrono::hours kIdle{4};
 constexpr std::chrono::minutes kHalfClosedIdle{5};
@@ -23,10 +24,10 @@ constexpr std::chrono::minutes kKeepAlive{2};
 constexpr Patience kClientFirst{std::chrono::seconds(10), std::chrono::seconds(10)};
 constexpr Patience kUnknown{std::chrono::milliseconds(300), std::chrono::seconds(10)};
 
-constexpr std::uint16_t kServerFirstPorts[] = {21,  22,  25,   110,  119,  143,  194,
-                                               465, 587, 2222, 3306, 5900, 6667, 8022};
-constexpr std::uint16_t kClientFirstPorts[] = {80,   443,  853,  993,  995,  3000, 4443,
-                                               5000, 8000, 8080, 8443, 8888, 9443};
+constexpr std::uint16_t kServerFirstPorts[] = {21,  22,   25,   110,  119,  143, 194,
+                                               587, 2222, 3306, 5900, 6667, 8022};
+constexpr std::uint16_t kClientFirstPorts[] = {80,   443,  465,  853,  993,  995,  3000,
+                                               4443, 5000, 8000, 8080, 8443, 8888, 9443};
 
 bool is_among(std::span<const std::uint16_t> ports, std::uint16_t port) {
   return std::ranges::find(ports, port) != ports.end();
@@ -198,7 +199,18 @@ Task<Socket> GuestConnection::connect(const http::Destination& destination) {
     co_return co_await connect_through(*settings->upstream_proxy, state_.resolver, destination.name,
                                        there);
   }
-  co_return co_await connect_to(there);
+  auto connected = co_await connect_to(there);
+  if (connected || destination.name.empty()) co_return connected;
+  // The guest's connection stands already, so it will not try the name's other addresses itself.
+  std::size_t tried = 0;
+  for (const Address& other : state_.pins.addresses_of(destination.name, Clock::now())) {
+    const Peer peer{destination.name, other, there.port};
+    if (other == there.address || !guest_.is_open() || tried++ == kMaxOthers) continue;
+    if (settings->decide_connection(peer).verdict == Verdict::deny) continue;
+    auto next = co_await connect_to({.address = other, .port = there.port});
+    if (next) co_return next;
+  }
+  co_return connected;
 }
 
 void GuestConnection::record(const http::RequestRecord& from) {

@@ -14,6 +14,8 @@ constexpr std::uint16_t kDnsNs = 2;
 constexpr std::uint16_t kDnsSoa = 6;
 constexpr std::uint16_t kDnsSvcb = 64;
 constexpr std::uint16_t kDnsHttps = 65;
+constexpr std::chrono::seconds kSilence{60};
+constexpr std::uint32_t kStandInTtl = 300;
 
 enum class Kind : std::uint8_t { address, nothing, opaque };
 
@@ -76,6 +78,24 @@ void NameService::take_addresses(const DnsAnswer& from, NameAnswer& to) {
                            kept_for));
 }
 
+void NameService::take_stand_in(const DnsQuestion& question, NameAnswer& to) {
+  if (question.type != kDnsA) return;
+  const Address address = stand_ins_.address_of(question.name);
+  state_.pins.add(question.name, address, kStandInTtl, Pins::Clock::now());
+  to.addresses.push_back({address, kStandInTtl});
+  to.reason += "; the upstream proxy is to resolve it";
+}
+
+Task<Resolved> NameService::ask(DnsQuestion question) {
+  const bool proxied = state_.settings->upstream_proxy.has_value();
+  if (proxied && Pins::Clock::now() < silent_until_) {
+    co_return fail(ErrorKind::unavailable, "no resolver answers");
+  }
+  auto resolved = co_await state_.resolver.ask(std::move(question));
+  if (!resolved && proxied) silent_until_ = Pins::Clock::now() + kSilence;
+  co_return resolved;
+}
+
 asio::awaitable<NameAnswer> NameService::look_up(DnsQuestion question) {
   const auto settings = state_.settings;
   NameAnswer answer = decided(settings->policy.decide_name(question.name));
@@ -90,7 +110,12 @@ asio::awaitable<NameAnswer> NameService::look_up(DnsQuestion question) {
                       fmt::format("records of type {} may carry anything", question.type));
   }
   if (question.type == kDnsAaaa && !state_.ipv6) co_return answer;
-  auto resolved = co_await state_.resolver.ask(question);
+  auto resolved = co_await ask(question);
+  const bool known = resolved && !resolved->answer.addresses.empty();
+  if (settings->upstream_proxy && kind == Kind::address && !known) {
+    take_stand_in(question, answer);
+    co_return answer;
+  }
   if (!resolved) {
     answer.code = kDnsServerFailure;
     answer.reason = resolved.error().text();

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "egress/gateway/stand_in_addresses.h"
 #include "egress/gateway/state.h"
 
 namespace agentvm::egress {
@@ -27,12 +28,18 @@ class NameService {
   // Denied names do not exist. Of what resolves to an address that is none of the Internet's only
   // those are answered that a rule names as addresses (rebinding). Types that carry hints past this
   // service (HTTPS, SVCB) are answered with nothing; others than addresses are refused, for they
-  // carry whatever somebody wants, unless the policy allows what no rule denies.
+  // carry whatever somebody wants, unless the policy allows what no rule denies. With an upstream
+  // proxy, what the resolvers do not know gets an address that stands for it.
   [[nodiscard]] asio::awaitable<NameAnswer> look_up(DnsQuestion question);
 
  private:
+  [[nodiscard]] Task<Resolved> ask(DnsQuestion question);
   void take_addresses(const DnsAnswer& from, NameAnswer& to);
+  void take_stand_in(const DnsQuestion& question, NameAnswer& to);
+
   GatewayState& state_;
+  StandInAddresses stand_ins_;
+  Pins::Clock::time_point silent_until_;  // what does not answer is not asked at once again
 };
 
 }  // namespace agentvm::egress

@@ -40,4 +40,12 @@ std::vector<std::string> Pins::names_of(const Address& address, Clock::time_poin
   return names;
 }
 
+std::vector<Address> Pins::addresses_of(std::string_view name, Clock::time_point now) const {
+  std::vector<Address> addresses;
+  for (const auto& [key, end] : pins_) {
+    if (end > now && key.second == name) addresses.push_back(key.first);
+  }
+  return addresses;
+}
+
 }  // namespace agentvm::egress

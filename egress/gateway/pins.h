@@ -33,6 +33,9 @@ class Pins {
   // In alphabetical order.
   [[nodiscard]] std::vector<std::string> names_of(const Address& address,
                                                   Clock::time_point now) const;
+  // Those of one name, looked for among all pins; IPv4 first.
+  [[nodiscard]] std::vector<Address> addresses_of(std::string_view name,
+                                                  Clock::time_point now) const;
   [[nodiscard]] std::size_t size() const { return pins_.size(); }
 
  private:

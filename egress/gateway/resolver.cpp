@@ -111,13 +111,19 @@ Result<udp::endpoint> parse_resolver(std::string_view text) {
   return udp::endpoint(endpoint.address(), endpoint.port());
 }
 
-Task<Resolved> Resolver::ask(DnsQuestion question) const {
+Task<Resolved> Resolver::ask(DnsQuestion question) {
   Result<Resolved> outcome = fail(ErrorKind::unavailable, "there is no resolver");
+  const std::size_t first = first_;
   for (const auto patience : kPatience) {
-    for (const udp::endpoint& server : servers_) {
+    for (std::size_t i = 0; i < servers_.size(); ++i) {
+      const std::size_t number = (first + i) % servers_.size();
+      const udp::endpoint server = servers_[number];
       auto next = co_await ask_udp(server, question, patience);
       if (next && next->answer.truncated) next = co_await ask_tcp(server, question, patience);
-      if (next && !is_useless(*next)) co_return next;
+      if (next && !is_useless(*next)) {
+        first_ = number;
+        co_return next;
+      }
       if (next || !outcome) outcome = std::move(next);
     }
   }

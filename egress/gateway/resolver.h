@@ -25,12 +25,13 @@ class Resolver {
 
   explicit Resolver(std::vector<asio::ip::udp::endpoint> servers) : servers_(std::move(servers)) {}
 
-  // Over UDP, then TCP where the answer was cut; the servers in their order, twice. unavailable
-  // when none answers.
-  [[nodiscard]] Task<Resolved> ask(DnsQuestion question) const;
+  // Over UDP, then TCP where the answer was cut; the servers in their order, twice, beginning with
+  // the one that answered last. unavailable when none answers.
+  [[nodiscard]] Task<Resolved> ask(DnsQuestion question);
 
  private:
   std::vector<asio::ip::udp::endpoint> servers_;
+  std::size_t first_ = 0;
 };
 
 }  // namespace agentvm::egress

@@ -77,17 +77,17 @@ Result<std::uint64_t> parse_length(std::string_view text) {
   return length;
 }
 
-bool is_target(std::string_view text) {
-  return !text.empty() && text.size() <= kMaxTarget &&
-         std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
-}
-
 }  // namespace
 
 bool is_token(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) {
     return kTokenBytes[static_cast<unsigned char>(c)];
   });
+}
+
+bool is_target(std::string_view text) {
+  return !text.empty() && text.size() <= kMaxTarget &&
+         std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7f && c != '#'; });
 }
 
 bool is_field_value(std::string_view text) {

@@ -48,6 +48,8 @@ struct ResponseHead {
 
 // A token of RFC 9110, 5.6.2: methods and names of fields.
 [[nodiscard]] bool is_token(std::string_view text);
+// What a request line may ask for: visible characters, and no fragment.
+[[nodiscard]] bool is_target(std::string_view text);
 // Visible characters, spaces, tabs, and bytes beyond ASCII; none of them at the ends a space.
 [[nodiscard]] bool is_field_value(std::string_view text);
 

@@ -4,6 +4,7 @@
 #include "egress/http/deadline.h"
 #include "egress/http/exchange.h"
 #include "egress/http/http1.h"
+#include "egress/http/http2.h"
 #include "egress/http/upstream.h"
 #include "oci/base/try.h"
 
@@ -13,6 +14,7 @@ namespace {
 
 constexpr std::chrono::seconds kHandshake{20};
 constexpr std::string_view kHttp1 = "http/1.1";
+constexpr std::string_view kHttp2 = "h2";
 
 bool is_among(const std::vector<std::string>& list, std::string_view word) {
   return std::ranges::find(list, word) != list.end();
@@ -21,7 +23,7 @@ bool is_among(const std::vector<std::string>& list, std::string_view word) {
 // What the upstream is offered: of the guest's protocols those that are spoken here.
 std::vector<std::string> spoken(const std::vector<std::string>& offered) {
   std::vector<std::string> both;
-  for (const std::string_view protocol : {kHttp1}) {
+  for (const std::string_view protocol : {kHttp2, kHttp1}) {
     if (is_among(offered, protocol)) both.emplace_back(protocol);
   }
   return both;
@@ -47,14 +49,14 @@ void close(Socket& socket) {
 asio::awaitable<void> serve_plain(Socket& guest, std::string first, Destination destination,
                                   Surroundings& surroundings) {
   PlainStream stream(guest);
-  Http1Connection connection{stream,
-                             std::move(first),
-                             std::move(destination),
-                             false,
-                             surroundings,
-                             connect_plain(surroundings),
-                             nullptr,
-                             {}};
+  ServedConnection connection{stream,
+                              std::move(first),
+                              std::move(destination),
+                              false,
+                              surroundings,
+                              connect_plain(surroundings),
+                              nullptr,
+                              {}};
   co_await serve_http1(std::move(connection));
   close(guest);
 }
@@ -67,6 +69,8 @@ asio::awaitable<void> serve_tls(Socket& guest, std::string first, Destination de
   auto upstream = co_await connect_first(destination);
   std::string protocol = upstream ? (*upstream)->protocol : std::string();
   if (protocol.empty() && is_among(offered, kHttp1)) protocol = kHttp1;
+  // To say why there is no upstream.
+  if (!upstream && protocol.empty() && is_among(offered, kHttp2)) protocol = kHttp2;
   auto stream =
       co_await accept_guest(guest, std::move(first), host_of(destination), protocol, opener);
   if (!stream) {
@@ -77,20 +81,24 @@ asio::awaitable<void> serve_tls(Socket& guest, std::string first, Destination de
     close(guest);
     co_return;
   }
-  Http1Connection connection{**stream,
-                             {},
-                             std::move(destination),
-                             true,
-                             surroundings,
-                             connect_tls(surroundings, opener, {std::string(kHttp1)}),
-                             nullptr,
-                             {}};
+  ServedConnection connection{**stream,
+                              {},
+                              std::move(destination),
+                              true,
+                              surroundings,
+                              connect_tls(surroundings, opener, {std::string(kHttp1)}),
+                              nullptr,
+                              {}};
   if (upstream) {
     connection.upstream = *std::move(upstream);
   } else {
     connection.unreachable = std::move(upstream).error();
   }
-  co_await serve_http1(std::move(connection));
+  if (protocol == kHttp2) {
+    co_await serve_http2(std::move(connection));
+  } else {
+    co_await serve_http1(std::move(connection));
+  }
   close(guest);
 }
 

@@ -31,8 +31,8 @@ Task<bool> TlsStream::wait_after(int outcome, const char* doing) {
     case SSL_ERROR_ZERO_RETURN:
       co_return false;
     case SSL_ERROR_SYSCALL:
-      if (::ERR_peek_error() == 0 && saved_errno != 0) {
-        co_return fail_errno(saved_errno, doing);
+      if (::ERR_peek_error() == 0) {
+        co_return fail_errno(saved_errno != 0 ? saved_errno : ECONNRESET, doing);
       }
       [[fallthrough]];
     default:

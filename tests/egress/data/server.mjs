@@ -120,6 +120,14 @@ function serve(request, response) {
     case "waiting":
       response.end(`${waiting.has(name) ? "yes" : "no"}\n`);
       break;
+    case "calls": // as gRPC does: both ways at once, and the outcome in trailers
+      response.writeHead(200, { "content-type": "application/grpc" });
+      request.pipe(response, { end: false });
+      request.on("end", () => {
+        response.addTrailers({ "grpc-status": "0", "x-seen": `${request.trailers["x-sent"]}` });
+        response.end();
+      });
+      break;
     case "git":
       git(request, response, url);
       break;

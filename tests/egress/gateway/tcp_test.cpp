@@ -182,6 +182,15 @@ TEST_F(GatewayTcp, ResetsWhenNobodyAnswersThere) {
   EXPECT_THAT(world.log(), HasSubstr("connect to 93.184.216.34 port 22: Connection refused"));
 }
 
+TEST_F(GatewayTcp, TriesTheOtherAddressesOfANameForTheGuest) {
+  const EchoServer server(world.outside(), kHost, 22, "hi");
+  ASSERT_EQ(world.start({.rules = {"allow good.test:22"}}), "ready\n");
+  ASSERT_EQ(world.resolve("good.test", kDnsAaaa), kHost6);
+  EXPECT_EQ(world.connect(kHost6, 22).rest(), "<reset>");
+  ASSERT_EQ(world.resolve("good.test"), kHost);
+  EXPECT_EQ(world.connect(kHost6, 22).receive(2), "hi");
+}
+
 TEST_F(GatewayTcp, GoesThroughTheProxyOfTheHost) {
   const EchoServer proxy(world.outside(), "10.88.0.1", 3128, "HTTP/1.1 200 OK\r\n\r\nbanner");
   const EchoServer surly(world.outside(), "10.88.0.1", 3129, "HTTP/1.1 407 No\r\n\r\n");
@@ -196,6 +205,23 @@ TEST_F(GatewayTcp, GoesThroughTheProxyOfTheHost) {
   EXPECT_THAT(world.update(options), HasSubstr(R"("ok":true)"));
   EXPECT_EQ(world.connect(kHost, 22).rest(), "<reset>");
   EXPECT_THAT(world.log(), HasSubstr("the upstream proxy says 'HTTP/1.1 407 No'"));
+}
+
+TEST_F(GatewayTcp, LetsTheProxyOfTheHostResolveWhatNobodyElseCan) {
+  const EchoServer proxy(world.outside(), "10.88.0.1", 3128, "HTTP/1.1 200 OK\r\n\r\n");
+  ASSERT_EQ(world.start({.rules = {"allow **.far.test:22", "allow good.test:22"},
+                         .more = R"("upstream_proxy":"http://10.88.0.1:3128")"}),
+            "ready\n");
+  EXPECT_EQ(world.resolve("bad.test"), "NXDOMAIN");
+  EXPECT_EQ(world.resolve("good.test"), kHost);
+  EXPECT_EQ(world.resolve("a.far.test"), "198.18.0.1");
+  EXPECT_EQ(world.resolve("b.far.test"), "198.18.0.2");
+  EXPECT_EQ(world.resolve("a.far.test"), "198.18.0.1");
+  EXPECT_EQ(world.resolve("a.far.test", kDnsAaaa), "");
+  EXPECT_THAT(world.connect("198.18.0.2", 22).receive(30),
+              testing::StartsWith("CONNECT b.far.test:22 HTTP/1.1\r\n"));
+  EXPECT_EQ(world.connect("198.18.0.2", 25).rest(), "<reset>");
+  EXPECT_EQ(world.connect("198.18.0.3", 22).rest(), "<reset>");
 }
 
 TEST_F(GatewayTcp, LeavesTheGuestWithNothingWhenItIsKilled) {

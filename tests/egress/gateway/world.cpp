@@ -95,7 +95,17 @@ void World::make_guest() const {
   ip({"-n", guest, "route", "add", "default", "via", "10.213.0.1"});
   ip({"-n", guest, "-6", "route", "add", "default", "via", "fd61:6774:766d::1"});
   ip({"-n", inside, "-6", "route", "add", "default", "via", "fd88::1"});
-  must(network_.inside({"nft", "-f", "-"}), kRules);
+  redirect(true);
+}
+
+void World::redirect(bool on) const {
+  if (on) {
+    must(network_.inside({"nft", "-f", "-"}), kRules);
+    return;
+  }
+  must(network_.inside({"nft", "delete", "table", "inet", "agentvm"}));
+  must(network_.inside({"sysctl", "-q", "-w", "net.ipv4.ip_forward=1"}));
+  must(network_.outside({"ip", "route", "replace", "10.213.0.0/30", "via", "10.88.0.2"}));
 }
 
 void World::add_address(const std::string& address) const {

@@ -111,6 +111,9 @@ class World {
   // One more address of the world's.
   void add_address(const std::string& address) const;
 
+  // Whether the guest's connections are redirected; without, they are forwarded as they are.
+  void redirect(bool on) const;
+
   [[nodiscard]] static std::string settings(const Options& options);
   // What it says when it serves, or why it does not.
   std::string start(const Options& options);
