@@ -75,6 +75,8 @@ class Agentvm : public testing::Test {
   [[nodiscard]] std::string pool() const { return scratch() + "/pool"; }
   // Of containers whose root is no overlay, and what they are copied from.
   [[nodiscard]] std::string disks() const { return scratch() + "/disks"; }
+  // Agent sandboxes; their secrets and sockets are in the same with "-run".
+  [[nodiscard]] std::string sandboxes() const { return scratch() + "/sandboxes"; }
   // The template store of all tests.
   [[nodiscard]] static std::string shared_store();
   // A file of the guest's image: "vmlinux".
