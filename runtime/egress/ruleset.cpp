@@ -20,8 +20,9 @@ constexpr const char* kReset = "add table inet agentvm\ndelete table inet agentv
 std::string neighbours(const LinkAddresses& at) {
   return fmt::format(
       "icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} ip6 hoplimit 255 "
-      "ip6 saddr {{ ::, fe80::/10, {} }} ip6 daddr {{ {}, ff02::1, ff02::1:ff00:0/104 }} accept",
-      at.theirs6, at.ours6);
+      "ip6 saddr {{ ::, fe80::/10, {} }} ip6 daddr {{ {}, {}, ff02::1, ff02::1:ff00:0/104 }} "
+      "accept",
+      at.theirs6, at.ours6, kTapLinkLocal);
 }
 
 // What the guest sends, before anything looks at it as a connection's. In this order: addresses

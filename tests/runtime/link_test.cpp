@@ -329,22 +329,30 @@ TEST_F(SandboxLinkTest, NothingThatTheGuestMakesUpLeavesTheNamespace) {
 
 TEST_F(SandboxLinkTest, WhoComesToAPortOfTheGuestIsAnsweredAndNobodyElse) {
   bring_up();
-  std::string frame = mac_of("eth0");
-  frame += std::string("\2\0\0\0\0\1", 6) + network_order(ETHERTYPE_IP) +
-           datagram({.from = "203.0.113.9", .to = "10.88.0.2", .port = 8080});
-  ASSERT_EQ(::write(world_.get(), frame.data(), frame.size()), static_cast<ssize_t>(frame.size()));
-  (void)heard_by_guest("203.0.113.9");
-  (void)all_of(world_.get());
-  // The same words to another place, then the answer.
-  send({.from = "10.213.0.2", .to = "203.0.113.10", .port = 40'000, .from_port = 8080});
-  send({.from = "10.213.0.2", .to = "203.0.113.9", .port = 40'001, .from_port = 8080});
-  send({.from = "10.213.0.2", .to = "203.0.113.9", .port = 40'000, .from_port = 8080});
-  const std::string left = until(world_.get(), std::string(kCookie));
-  const std::size_t first = left.find(kCookie);
-  ASSERT_NE(first, std::string::npos);
-  EXPECT_EQ(left.find(kCookie, first + 1), std::string::npos);
-  EXPECT_THAT(left, HasSubstr(address_bytes("10.88.0.2") + address_bytes("203.0.113.9")));
-  EXPECT_THAT(left, Not(HasSubstr(address_bytes("10.213.0.2"))));
+  struct Family {
+    std::string guest, own, client, other;
+  };
+  for (const Family& at : {Family{"10.213.0.2", "10.88.0.2", "203.0.113.9", "203.0.113.10"},
+                           Family{link_.addresses.theirs6, "fd88::2", "2001:db8::9", "fd88::9"}}) {
+    const std::uint16_t type = at.guest == "10.213.0.2" ? ETHERTYPE_IP : ETHERTYPE_IPV6;
+    const std::string frame = mac_of("eth0") + std::string("\2\0\0\0\0\1", 6) +
+                              network_order(type) +
+                              datagram({.from = at.client, .to = at.own, .port = 8080});
+    ASSERT_EQ(::write(world_.get(), frame.data(), frame.size()),
+              static_cast<ssize_t>(frame.size()));
+    (void)heard_by_guest(at.client);
+    (void)all_of(world_.get());
+    // The same words to others first, then the answer.
+    send({.from = at.guest, .to = at.other, .port = 40'000, .from_port = 8080});
+    send({.from = at.guest, .to = at.client, .port = 40'001, .from_port = 8080});
+    send({.from = at.guest, .to = at.client, .port = 40'000, .from_port = 8080});
+    const std::string left = until(world_.get(), std::string(kCookie));
+    const std::size_t first = left.find(kCookie);
+    ASSERT_NE(first, std::string::npos);
+    EXPECT_EQ(left.find(kCookie, first + 1), std::string::npos);
+    EXPECT_THAT(left, HasSubstr(address_bytes(at.own) + address_bytes(at.client)));
+    EXPECT_THAT(left, Not(HasSubstr(address_bytes(at.guest))));
+  }
 }
 
 }  // namespace
