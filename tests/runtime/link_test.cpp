@@ -307,7 +307,8 @@ TEST_F(SandboxLinkTest, NothingThatTheGuestMakesUpLeavesTheNamespace) {
         six ? pick("2001:db8::9", "fd88::1", "fd88::2", "fe80::1", "ff02::1", link_.addresses.ours6)
             : pick("203.0.113.9", "10.88.0.1", "10.88.0.2", "10.213.0.1", "169.254.169.254",
                    "10.88.0.255", "127.0.0.1");
-    constexpr std::array<std::uint8_t, 10> kProtocols{6, 17, 1, 58, 2, 47, 50, 132, 41, 255};
+    constexpr std::array<std::uint8_t, 14> kProtocols{6,   17, 1,   58, 2,  47, 50,
+                                                      132, 41, 255, 0,  43, 44, 60};
     packet.protocol = kProtocols.at(random() % kProtocols.size());
     packet.flags = static_cast<std::uint8_t>(random());
     packet.type = static_cast<std::uint8_t>(random());
@@ -324,6 +325,31 @@ TEST_F(SandboxLinkTest, NothingThatTheGuestMakesUpLeavesTheNamespace) {
       EXPECT_THAT(all_of(world_.get()), Not(HasSubstr(std::string(kCookie))));
     }
   }
+  EXPECT_THAT(all_of(world_.get()), Not(HasSubstr(std::string(kCookie))));
+}
+
+// The kernel reads hop-by-hop options before any firewall for packets, and answers those that it
+// does not know with an error to whoever the sender says that it is.
+TEST_F(SandboxLinkTest, ErrorsOfTheKernelCarryNothingOut) {
+  bring_up();
+  for (const std::string from : {"2001:db8::1", "fd88::1", "fd88::2", "fe80::9"}) {
+    for (const std::string& to : {link_.addresses.ours6, std::string("fd88::2"),
+                                 std::string("2001:db8::9"), std::string("ff02::1")}) {
+      for (const int option : {0x80, 0xc0, 0x82, 0xc2}) {
+        std::string body{'\x3b', '\0', static_cast<char>(option), '\4', 0, 0, 0, 0};
+        body += kCookie;
+        for (const char next : {'\0', '\x2b', '\x3c'}) {
+          send_frame(ETHERTYPE_IPV6, std::string("\x60\0\0\0", 4) +
+                                         network_order(static_cast<std::uint16_t>(body.size())) +
+                                         next + '\xff' + address_bytes(from) + address_bytes(to) +
+                                         body);
+        }
+      }
+    }
+  }
+  // Behind all of that.
+  send({.from = "10.213.0.2", .to = "203.0.113.9", .protocol = IPPROTO_TCP});
+  (void)heard_by_guest("203.0.113.9");
   EXPECT_THAT(all_of(world_.get()), Not(HasSubstr(std::string(kCookie))));
 }
 
