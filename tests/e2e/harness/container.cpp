@@ -161,7 +161,8 @@ std::string Agentvm::status(const std::string& id) const {
 
 pid_t Agentvm::stand_in(const std::string& id) const {
   const auto state = oci::parse_state(agentvm({"state", id}).out);
-  return state ? state->pid : -1;
+  // To -1 a signal would be everybody's, to 0 the test's own.
+  return state && state->pid > 0 ? state->pid : kNobody;
 }
 
 void Agentvm::wait_for_status(const std::string& id, const std::string& wanted) const {
