@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fmt/format.h>
 #include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netlink/route/addr.h>
@@ -117,9 +118,9 @@ Result<void> add_address(nl_sock* netlink, int tap, const std::string& text, int
   if (!address) return fail(ErrorKind::internal, "no memory for an address");
   rtnl_addr_set_ifindex(address.get(), tap);
   TRY(netlink_ok(rtnl_addr_set_local(address.get(), local.get()), "make an address"));
-  // At once: who else should have it?
   if (nl_addr_get_family(local.get()) == AF_INET6) {
-    rtnl_addr_set_flags(address.get(), IFA_F_NODAD);
+    rtnl_addr_set_flags(address.get(), IFA_F_NODAD);  // at once: who else should have it?
+    if (text == kTapLinkLocal) rtnl_addr_set_scope(address.get(), RT_SCOPE_LINK);
   }
   return netlink_ok(rtnl_addr_add(netlink, address.get(), NLM_F_EXCL),
                     fmt::format("give the guest's link address {}", text));
@@ -174,7 +175,10 @@ Result<SandboxLink> make_link(nl_sock* netlink, const NetworkScan& scan) {
   link.name = name.data();
   TRY(configure(link));
   TRY(add_address(netlink, link.tap.index, link.addresses.ours4, 30));
-  if (link.ipv6) TRY(add_address(netlink, link.tap.index, link.addresses.ours6, 64));
+  if (link.ipv6) {
+    TRY(add_address(netlink, link.tap.index, kTapLinkLocal, 64));
+    TRY(add_address(netlink, link.tap.index, link.addresses.ours6, 64));
+  }
   return link;
 }
 

@@ -13,6 +13,9 @@
 
 namespace agentvm::runtime {
 
+// The tap's too: the kernel asks for a neighbour that it passes packets to from such an address.
+inline constexpr const char* kTapLinkLocal = "fe80::1";
+
 // As text. Ours are the tap's, theirs the guest's.
 struct LinkAddresses {
   std::string ours4;

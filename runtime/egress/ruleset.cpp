@@ -20,15 +20,34 @@ constexpr const char* kReset = "add table inet agentvm\ndelete table inet agentv
 std::string neighbours(const LinkAddresses& at) {
   return fmt::format(
       "icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} ip6 hoplimit 255 "
-      "ip6 saddr {{ ::, fe80::/10, {} }} ip6 daddr {{ {}, ff02::1, ff02::1:ff00:0/104 }} accept",
-      at.theirs6, at.ours6);
+      "ip6 saddr {{ ::, fe80::/10, {} }} ip6 daddr {{ {}, {}, ff02::1, ff02::1:ff00:0/104 }} "
+      "accept",
+      at.theirs6, at.ours6, kTapLinkLocal);
 }
 
-// What the guest sends, before anything looks at it as a connection's. In this order: addresses
-// that are not its own; what belongs to no connection; answers to what came in by a published port;
-// then what it may begin: TCP, which the gateway gets wherever it was meant for, and questions for
-// names. Metadata services and other link-local addresses are not even refused: they time out, as
-// where there are none.
+// What the guest sends, as it comes out of the tap, before the kernel has read any of it: nothing
+// but ARP, and IP from its own addresses. Here and not later, since the kernel reads IPv6's
+// hop-by-hop options before it asks any chain for packets, and sends an error with the packet in it
+// to whoever the sender says that it is.
+std::string wire(const RulesetPlan& plan) {
+  return fmt::format(
+      R"(  chain wire {{
+    type filter hook ingress device "{tap}" priority filter; policy drop;
+    meta protocol arp accept
+    ip saddr {theirs4} accept
+    ip6 saddr {theirs6} accept
+    {neighbours}
+  }}
+)",
+      fmt::arg("tap", plan.tap), fmt::arg("theirs4", plan.addresses.theirs4),
+      fmt::arg("theirs6", plan.addresses.theirs6),
+      fmt::arg("neighbours", neighbours(plan.addresses)));
+}
+
+// Then, before anything looks at it as a connection's: what belongs to no connection goes; answers
+// to what came in by a published port stay; then what it may begin: TCP, which the gateway gets
+// wherever it was meant for, and questions for names. Metadata services and other link-local
+// addresses are not even refused: they time out, as where there are none.
 std::string arrive(const RulesetPlan& plan) {
   const LinkAddresses& at = plan.addresses;
   return fmt::format(
@@ -40,8 +59,6 @@ std::string arrive(const RulesetPlan& plan) {
   }}
   chain from_guest {{
     {neighbours}
-    ip saddr != {theirs4} drop
-    ip6 saddr != {theirs6} drop
     ct state invalid,untracked drop
     ct state established ct direction reply accept
     ip daddr {{ 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/3 }} drop
@@ -52,7 +69,6 @@ std::string arrive(const RulesetPlan& plan) {
   }}
 )",
       fmt::arg("tap", plan.tap), fmt::arg("net4", at.net4), fmt::arg("net6", at.net6),
-      fmt::arg("theirs4", at.theirs4), fmt::arg("theirs6", at.theirs6),
       fmt::arg("neighbours", neighbours(at)));
 }
 
@@ -88,8 +104,9 @@ std::string turn(const RulesetPlan& plan) {
 }
 
 // Where it may end: at the gateway, having been turned there; at who was answered. The namespace is
-// no router between its own networks either, now that it forwards. And the gateway is kept from
-// itself, which would go round for ever.
+// no router between its own networks either, now that it forwards. The gateway is kept from itself,
+// which would go round for ever. And errors of the kernel's own, which have a packet in them, go to
+// nobody outside, but those that a path's MTU is found with.
 std::string end(const RulesetPlan& plan) {
   return fmt::format(
       R"(  chain enter {{
@@ -110,11 +127,14 @@ std::string end(const RulesetPlan& plan) {
     type filter hook output priority filter; policy accept;
     meta skuid {gateway} ct state new ip daddr {net4}/30 reject
     meta skuid {gateway} ct state new ip6 daddr {net6}/64 reject
+    oif != {{ "lo", "{tap}" }} icmpv6 type {errors} drop
+    oif != {{ "lo", "{tap}" }} icmp type {{ time-exceeded, parameter-problem }} drop
   }}
 )",
       fmt::arg("tap", plan.tap), fmt::arg("neighbours", neighbours(plan.addresses)),
       fmt::arg("gateway", plan.gateway), fmt::arg("net4", plan.addresses.net4),
-      fmt::arg("net6", plan.addresses.net6));
+      fmt::arg("net6", plan.addresses.net6),
+      fmt::arg("errors", "{ destination-unreachable, time-exceeded, parameter-problem }"));
 }
 
 // The library is loaded by the few processes that need it, while they do: it and what it needs
@@ -173,8 +193,8 @@ class Nftables {
 }  // namespace
 
 std::string make_ruleset(const RulesetPlan& plan) {
-  return fmt::format("{}table inet agentvm {{\n{}{}{}}}\n", kReset, arrive(plan), turn(plan),
-                     end(plan));
+  return fmt::format("{}table inet agentvm {{\n{}{}{}{}}}\n", kReset, wire(plan), arrive(plan),
+                     turn(plan), end(plan));
 }
 
 std::string make_ruleset_removal() {

@@ -3,7 +3,6 @@
 #include <csignal>
 
 #include "tests/e2e/harness/debian13.h"
-#include "tests/e2e/harness/nobody.h"
 #include "tests/e2e/harness/shim.h"
 
 namespace agentvm::e2e {

@@ -148,7 +148,7 @@ TEST_P(CreateFaults, DuringCreate) {
                                                              : "agentvm-vsock";
   Background creating(command({"create", "--bundle", bundle.path(), "web"}));
   if (GetParam() == Victim::stand_in) {
-    ASSERT_TRUE(eventually([&] { return stand_in("web") > 0; }));
+    ASSERT_TRUE(eventually([&] { return stand_in("web") != kNobody; }));
     ::kill(stand_in("web"), SIGKILL);
   } else {
     ASSERT_TRUE(eventually([&] { return !processes_of("web", name).empty(); }))

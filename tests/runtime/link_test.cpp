@@ -307,7 +307,8 @@ TEST_F(SandboxLinkTest, NothingThatTheGuestMakesUpLeavesTheNamespace) {
         six ? pick("2001:db8::9", "fd88::1", "fd88::2", "fe80::1", "ff02::1", link_.addresses.ours6)
             : pick("203.0.113.9", "10.88.0.1", "10.88.0.2", "10.213.0.1", "169.254.169.254",
                    "10.88.0.255", "127.0.0.1");
-    constexpr std::array<std::uint8_t, 10> kProtocols{6, 17, 1, 58, 2, 47, 50, 132, 41, 255};
+    constexpr std::array<std::uint8_t, 14> kProtocols{6,   17, 1,   58, 2,  47, 50,
+                                                      132, 41, 255, 0,  43, 44, 60};
     packet.protocol = kProtocols.at(random() % kProtocols.size());
     packet.flags = static_cast<std::uint8_t>(random());
     packet.type = static_cast<std::uint8_t>(random());
@@ -327,24 +328,57 @@ TEST_F(SandboxLinkTest, NothingThatTheGuestMakesUpLeavesTheNamespace) {
   EXPECT_THAT(all_of(world_.get()), Not(HasSubstr(std::string(kCookie))));
 }
 
+// The kernel reads hop-by-hop options before any firewall for packets, and answers those that it
+// does not know with an error to whoever the sender says that it is.
+TEST_F(SandboxLinkTest, ErrorsOfTheKernelCarryNothingOut) {
+  bring_up();
+  for (const std::string from : {"2001:db8::1", "fd88::1", "fd88::2", "fe80::9"}) {
+    for (const std::string& to : {link_.addresses.ours6, std::string("fd88::2"),
+                                 std::string("2001:db8::9"), std::string("ff02::1")}) {
+      for (const int option : {0x80, 0xc0, 0x82, 0xc2}) {
+        std::string body{'\x3b', '\0', static_cast<char>(option), '\4', 0, 0, 0, 0};
+        body += kCookie;
+        for (const char next : {'\0', '\x2b', '\x3c'}) {
+          send_frame(ETHERTYPE_IPV6, std::string("\x60\0\0\0", 4) +
+                                         network_order(static_cast<std::uint16_t>(body.size())) +
+                                         next + '\xff' + address_bytes(from) + address_bytes(to) +
+                                         body);
+        }
+      }
+    }
+  }
+  // Behind all of that.
+  send({.from = "10.213.0.2", .to = "203.0.113.9", .protocol = IPPROTO_TCP});
+  (void)heard_by_guest("203.0.113.9");
+  EXPECT_THAT(all_of(world_.get()), Not(HasSubstr(std::string(kCookie))));
+}
+
 TEST_F(SandboxLinkTest, WhoComesToAPortOfTheGuestIsAnsweredAndNobodyElse) {
   bring_up();
-  std::string frame = mac_of("eth0");
-  frame += std::string("\2\0\0\0\0\1", 6) + network_order(ETHERTYPE_IP) +
-           datagram({.from = "203.0.113.9", .to = "10.88.0.2", .port = 8080});
-  ASSERT_EQ(::write(world_.get(), frame.data(), frame.size()), static_cast<ssize_t>(frame.size()));
-  (void)heard_by_guest("203.0.113.9");
-  (void)all_of(world_.get());
-  // The same words to another place, then the answer.
-  send({.from = "10.213.0.2", .to = "203.0.113.10", .port = 40'000, .from_port = 8080});
-  send({.from = "10.213.0.2", .to = "203.0.113.9", .port = 40'001, .from_port = 8080});
-  send({.from = "10.213.0.2", .to = "203.0.113.9", .port = 40'000, .from_port = 8080});
-  const std::string left = until(world_.get(), std::string(kCookie));
-  const std::size_t first = left.find(kCookie);
-  ASSERT_NE(first, std::string::npos);
-  EXPECT_EQ(left.find(kCookie, first + 1), std::string::npos);
-  EXPECT_THAT(left, HasSubstr(address_bytes("10.88.0.2") + address_bytes("203.0.113.9")));
-  EXPECT_THAT(left, Not(HasSubstr(address_bytes("10.213.0.2"))));
+  struct Family {
+    std::string guest, own, client, other;
+  };
+  for (const Family& at : {Family{"10.213.0.2", "10.88.0.2", "203.0.113.9", "203.0.113.10"},
+                           Family{link_.addresses.theirs6, "fd88::2", "2001:db8::9", "fd88::9"}}) {
+    const std::uint16_t type = at.guest == "10.213.0.2" ? ETHERTYPE_IP : ETHERTYPE_IPV6;
+    const std::string frame = mac_of("eth0") + std::string("\2\0\0\0\0\1", 6) +
+                              network_order(type) +
+                              datagram({.from = at.client, .to = at.own, .port = 8080});
+    ASSERT_EQ(::write(world_.get(), frame.data(), frame.size()),
+              static_cast<ssize_t>(frame.size()));
+    (void)heard_by_guest(at.client);
+    (void)all_of(world_.get());
+    // The same words to others first, then the answer.
+    send({.from = at.guest, .to = at.other, .port = 40'000, .from_port = 8080});
+    send({.from = at.guest, .to = at.client, .port = 40'001, .from_port = 8080});
+    send({.from = at.guest, .to = at.client, .port = 40'000, .from_port = 8080});
+    const std::string left = until(world_.get(), std::string(kCookie));
+    const std::size_t first = left.find(kCookie);
+    ASSERT_NE(first, std::string::npos);
+    EXPECT_EQ(left.find(kCookie, first + 1), std::string::npos);
+    EXPECT_THAT(left, HasSubstr(address_bytes(at.own) + address_bytes(at.client)));
+    EXPECT_THAT(left, Not(HasSubstr(address_bytes(at.guest))));
+  }
 }
 
 }  // namespace

@@ -114,6 +114,17 @@ TEST_F(Jail, GivesTheProgramAUidOfItsOwnAndNoPrivilege) {
   EXPECT_THAT(seen.output, HasSubstr("seccomp 2\n"));
 }
 
+TEST_F(Jail, GivesANetworkProgramTcpAndUdpAndNoOtherSockets) {
+  JailSpec spec = sealed("look", in_.get());
+  EXPECT_THAT(run(spec).output, HasSubstr("unix open\ninet EAFNOSUPPORT\ninet6 EAFNOSUPPORT\n"));
+  SetUp();
+  spec = sealed("look", in_.get());
+  spec.filter = SyscallFilter::unprivileged_network;
+  const Outcome seen = run(spec);
+  EXPECT_THAT(seen.output, HasSubstr("unix open\ninet open\ninet6 open\nnetlink EAFNOSUPPORT\n"
+                                     "vsock EAFNOSUPPORT\nwide EAFNOSUPPORT\n"));
+}
+
 TEST_F(Jail, LeavesRootExactlyTheNamedCapabilities) {
   JailSpec spec = sealed("look", in_.get());
   constexpr std::uint64_t kKept = std::uint64_t{1} << CAP_CHOWN | std::uint64_t{1} << CAP_SETUID;

@@ -53,6 +53,12 @@ void tell_identity() {
   printf("seccomp %d\n", prctl(PR_GET_SECCOMP, 0, 0, 0, 0));
 }
 
+void tell_socket(const char* name, int family) {
+  const int fd = socket(family, SOCK_DGRAM, 0);
+  printf("%s %s\n", name, fd >= 0 ? "open" : strerrorname_np(errno));
+  if (fd >= 0) close(fd);
+}
+
 void tell_surroundings() {
   printf("pid %d parent %d session %d\n", getpid(), getppid(), getsid(0));
   for (int fd = 0; fd < 64; ++fd) {
@@ -64,8 +70,14 @@ void tell_surroundings() {
   printf("core %lu %lu\n", limit.rlim_cur, limit.rlim_max);
   list("/");
   printf("write /: %s\n", mkdir("/new", 0700) == 0 ? "done" : strerrorname_np(errno));
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  printf("inet %s\n", fd >= 0 ? "open" : strerrorname_np(errno));
+  tell_socket("unix", AF_UNIX);
+  tell_socket("inet", AF_INET);
+  tell_socket("inet6", AF_INET6);
+  tell_socket("netlink", AF_NETLINK);
+  tell_socket("vsock", AF_VSOCK);
+  // The kernel looks at the lower half alone.
+  const long wide = syscall(SYS_socket, (1L << 32) | AF_NETLINK, SOCK_DGRAM, 0);
+  printf("wide %s\n", wide >= 0 ? "open" : strerrorname_np(errno));
   for (char** env = environ; *env != nullptr; ++env) printf("env %s\n", *env);
   // fd 3, when the test opened a directory of the jail as that.
   struct stat up, root;

@@ -12,7 +12,6 @@
 
 #include "oci/base/json_reader.h"
 #include "oci/state.h"
-#include "tests/e2e/harness/nobody.h"
 
 namespace agentvm::e2e {
 
@@ -91,20 +90,25 @@ void Agentvm::configure(const std::string& vm, const std::string& templates,
   const int pool_size = pool_vms >= 0 ? pool_vms : static_cast<int>(with_pool());
   const std::string shared = fmt::format("enabled = {}\nautomatic = false\ndirectory = \"{}\"\n",
                                          with_templates(), AGENTVM_TEMPLATES);
-  write_file(scratch() + "/config.toml",
-             fmt::format("[templates]\n{}\n"
-                         "[pool]\n"
-                         "size = {}\n"
-                         "directory = \"{}\"\n"
-                         "[disk]\n"
-                         "directory = \"{}\"\n"
-                         "[vm]\n"
-                         "kernel = \"{}\"\n"
-                         "initramfs = \"{}\"\n"
-                         "vsock_backend = \"{}\"\n{}\n",
-                         templates.empty() ? shared : templates, pool_size, pool(), disks(),
-                         kernel.empty() ? image_file("vmlinux") : kernel,
-                         image_file("initramfs.cpio"), AGENTVM_VSOCK_BINARY, vm));
+  write_file(
+      scratch() + "/config.toml",
+      fmt::format("[templates]\n{}\n"
+                  "[pool]\n"
+                  "size = {}\n"
+                  "directory = \"{}\"\n"
+                  "[disk]\n"
+                  "directory = \"{}\"\n"
+                  "[vm]\n"
+                  "kernel = \"{}\"\n"
+                  "initramfs = \"{}\"\n"
+                  "vsock_backend = \"{}\"\n"
+                  "gateway = \"{}\"\n{}\n"
+                  "[sandbox]\n"
+                  "directory = \"{}\"\n"
+                  "run_directory = \"{}-run\"\n",
+                  templates.empty() ? shared : templates, pool_size, pool(), disks(),
+                  kernel.empty() ? image_file("vmlinux") : kernel, image_file("initramfs.cpio"),
+                  AGENTVM_VSOCK_BINARY, AGENTVM_GATEWAY_BINARY, vm, sandboxes(), sandboxes()));
 }
 
 std::string Agentvm::guest_kernel_release() {

@@ -19,6 +19,9 @@ namespace agentvm::e2e {
 inline constexpr const char* kRestored = "template's state loaded";
 inline constexpr const char* kClaimed = "a VM of the pool claimed";
 
+// A pid that no process has: above the kernel's PID_MAX_LIMIT.
+inline constexpr pid_t kNobody = 1 << 30;
+
 class Agentvm : public testing::Test {
  protected:
   void SetUp() override;
@@ -37,7 +40,7 @@ class Agentvm : public testing::Test {
   void create(const std::string& id, const Bundle& bundle) const;
   void start(const std::string& id) const;
   [[nodiscard]] std::string status(const std::string& id) const;
-  // The stand-in's pid as `state` tells it.
+  // The stand-in's pid as `state` tells it; of a container that has none, kNobody.
   [[nodiscard]] pid_t stand_in(const std::string& id) const;
   // Of a process of the host, as the kernel writes it, with a newline.
   [[nodiscard]] static std::string oom_score_of(pid_t pid) {
@@ -75,6 +78,8 @@ class Agentvm : public testing::Test {
   [[nodiscard]] std::string pool() const { return scratch() + "/pool"; }
   // Of containers whose root is no overlay, and what they are copied from.
   [[nodiscard]] std::string disks() const { return scratch() + "/disks"; }
+  // Agent sandboxes; their secrets and sockets are in the same with "-run".
+  [[nodiscard]] std::string sandboxes() const { return scratch() + "/sandboxes"; }
   // The template store of all tests.
   [[nodiscard]] static std::string shared_store();
   // A file of the guest's image: "vmlinux".

@@ -11,7 +11,6 @@
 
 #include "oci/base/sys.h"
 #include "rpc/client.h"
-#include "tests/e2e/harness/nobody.h"
 
 namespace agentvm::e2e {
 
