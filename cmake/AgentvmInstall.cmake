@@ -45,10 +45,10 @@ install(CODE "file(REMOVE_RECURSE \"\$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/${data
 install(DIRECTORY "${PROJECT_BINARY_DIR}/image/kernel-modules" DESTINATION "${data_dir}" OPTIONAL)
 install(FILES guest-agent/image/modules DESTINATION "${data_dir}")
 install(PROGRAMS guest-agent/image/build-image DESTINATION "${CMAKE_INSTALL_SBINDIR}"
-        RENAME agentvm-image)
+        RENAME agentvm-kernel)
 
 install(FILES README.md CHANGELOG.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
-foreach(page agentvm agentvm-image containerd-shim-agentvm-v2)
+foreach(page agentvm agentvm-kernel containerd-shim-agentvm-v2)
   if(EXISTS "${PROJECT_SOURCE_DIR}/docs/man/${page}.8")
     install(FILES "docs/man/${page}.8" DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
   endif()

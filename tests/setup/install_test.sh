@@ -10,7 +10,7 @@ test_install() {
   export DESTDIR=$scratch/stage
   cmake --install "$build" >/dev/null
   for file in bin/agentvm bin/containerd-shim-agentvm-v2 libexec/agentvm/agentvm-vsock libexec/agentvm/agentvm-agent \
-    sbin/agentvm-image share/agentvm/modules share/agentvm/vmlinux share/agentvm/initramfs.cpio \
+    sbin/agentvm-kernel share/agentvm/modules share/agentvm/vmlinux share/agentvm/initramfs.cpio \
     share/agentvm/kernel-release share/agentvm/kernel-modules/agentvm.dep share/doc/agentvm/README.md share/doc/agentvm/config.toml; do
     [[ -e $DESTDIR$prefix/$file ]] || fail "$prefix/$file is missing"
   done
