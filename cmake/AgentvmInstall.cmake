@@ -45,10 +45,15 @@ install(CODE "file(REMOVE_RECURSE \"\$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}/${data
 install(DIRECTORY "${PROJECT_BINARY_DIR}/image/kernel-modules" DESTINATION "${data_dir}" OPTIONAL)
 install(FILES guest-agent/image/modules DESTINATION "${data_dir}")
 install(PROGRAMS guest-agent/image/build-image DESTINATION "${CMAKE_INSTALL_SBINDIR}"
-        RENAME agentvm-image)
+        RENAME agentvm-kernel)
+
+# `agentvm image`, and what it builds the agents' images from.
+install(PROGRAMS sandbox/images/agentvm-images DESTINATION "${private_dir}")
+install(DIRECTORY sandbox/images/ DESTINATION "${data_dir}/images" USE_SOURCE_PERMISSIONS
+        PATTERN agentvm-images EXCLUDE)
 
 install(FILES README.md CHANGELOG.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
-foreach(page agentvm agentvm-gateway agentvm-image containerd-shim-agentvm-v2)
+foreach(page agentvm agentvm-gateway agentvm-images agentvm-kernel containerd-shim-agentvm-v2)
   if(EXISTS "${PROJECT_SOURCE_DIR}/docs/man/${page}.8")
     install(FILES "docs/man/${page}.8" DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
   endif()

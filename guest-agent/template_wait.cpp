@@ -56,8 +56,9 @@ Task<void> wait_to_be_restored(Reaper& reaper, Moments& moments) {
   const PciSlot shared = CO_TRY(PciSlot::open(rpc::kSharedSlot));
   CO_TRY(vsock.power_on());
   CO_TRY(shared.power_on());
-  // Most containers have a network.
+  // Most containers have a network, many a disk.
   CO_TRY(load_module("virtio_net"));
+  CO_TRY(load_module("virtio_blk"));
   CO_TRY(sys::write_file("/proc/sys/vm/drop_caches", "3"));
   // Without it the template is larger, no worse.
   auto cleared = co_await call_in_child(reaper, "clear the free memory", take_free_memory);

@@ -63,10 +63,10 @@ Result<VmPrograms> find_vm_programs(const Config& config) {
       TRY(find({"the vsock backend", "vm.vsock_backend", "install agentvm completely"},
                config.vm.vsock_backend, {}));
   programs.kernel =
-      TRY(find({"the guest kernel", "vm.kernel", "build it with 'agentvm-image'", R_OK},
+      TRY(find({"the guest kernel", "vm.kernel", "build it with 'agentvm-kernel'", R_OK},
                config.vm.kernel, {}));
   programs.initramfs =
-      TRY(find({"the guest initramfs", "vm.initramfs", "build it with 'agentvm-image'", R_OK},
+      TRY(find({"the guest initramfs", "vm.initramfs", "build it with 'agentvm-kernel'", R_OK},
                config.vm.initramfs, {}));
   return programs;
 }

@@ -2,33 +2,15 @@
 # image, and what a start pays for one. Sourced by bench/run.
 # shellcheck shell=bash
 
-readonly disk_rounds=5
-
-# Prints, for each round, hundredths of a second of: 128 MiB written and synced, read past the
-# cache, 4000 reads and writes of 4 KiB at random places. $1: a directory on the disk.
-write_disk_work() {
-  cat >"$1" <<'WORK'
-#!/bin/sh
-now() { read -r up rest </proc/uptime; echo "${up%.*}${up#*.}"; }
-cd "$1" && head -c 134217728 /dev/urandom >read && sync
-echo "work $2 begins"
-for round in $(seq "$2"); do
-  a=$(now); dd if=read of=write bs=1M conv=fsync 2>/dev/null
-  b=$(now); dd if=read of=/dev/null bs=1M iflag=direct 2>/dev/null
-  c=$(now); random-io read 4000
-  d=$(now); echo "work $((b - a)) $((c - b)) $((d - c))"
-done
-WORK
-  chmod +x "$1"
-}
+# Turn by turn, each several times: the machine's cores are shared.
+readonly disk_turns=4 disk_rounds=4
 
 # The bare boot with an image of the same template as /dev/vda and an /init that works on it.
 make_bare_disk() {
   local tree=$scratch/bare-disk
   mkdir -p "$tree"/{bin,sbin,proc,sys,dev,mnt}
   cp /bin/busybox "$tree/bin/"
-  cp "$build/bench/bench-random-io" "$tree/bin/random-io"
-  write_disk_work "$tree/work"
+  cp "$build/bench/bench-disk-work" "$tree/bin/disk-work"
   cat >"$tree/init" <<INIT
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -36,13 +18,12 @@ mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 while read -r module; do insmod "\$module"; done </etc/modules
 insmod /lib/modules/virtio_blk.ko
 mount -t ext4 -o discard,noinit_itable /dev/vda /mnt
-/work /mnt $disk_rounds
+disk-work rounds /mnt $disk_rounds
 poweroff -f
 INIT
   chmod +x "$tree/init"
   (cd "$tree" && find . -mindepth 1 -printf '%P\n' | cpio --quiet -o -H newc) >"$scratch/work.cpio"
   cat "$image/initramfs.cpio" "$scratch/work.cpio" >"$scratch/bare-disk.cpio"
-  cp --sparse=always "$scratch"/disks/template-4096.ext4 "$scratch/bare.img"
   { sed "s#$scratch/bare.cpio#$scratch/bare-disk.cpio#; s# -serial none -monitor none##" "$scratch/bare-boot" |
       tr -d '\n' | sed 's/exec/\nexec/'
     printf ' %s' -serial stdio -monitor none \
@@ -51,10 +32,10 @@ INIT
   chmod +x "$scratch/bare-disk-boot"
 }
 
-# The median of column $2 of the rounds in file $1.
+# The median of column $2 of the rounds in file $1: milliseconds.
 disk_median() {
   tr -d '\r' <"$1" | awk -v column="$2" '$1 == "work" && NF == 4 {print $(column + 1)}' | sort -n |
-    awk '{all[NR] = $1} END {print all[int((NR + 1) / 2)]}'
+    awk '{all[NR] = $1} END {printf "%.1f", all[int((NR + 1) / 2)] / 1000}'
 }
 
 measure_disk() {
@@ -70,13 +51,16 @@ measure_disk() {
   done
   figure disk-start 'without a disk' "$restoring run --bundle $scratch/true bench" \
     'with a Docker, unused' "$restoring run --bundle $scratch/disk-true bench"
-  cp "$build/bench/bench-random-io" "$scratch/disk-sleeper/rootfs/bin/random-io"
-  write_disk_work "$scratch/disk-sleeper/rootfs/bin/work"
-  agentvm run --detach --bundle "$scratch/disk-sleeper" disk
-  agentvm exec disk work /var/lib/docker "$disk_rounds" >"$results/disk-agentvm.txt"
-  agentvm delete --force disk
+  cp "$build/bench/bench-disk-work" "$scratch/disk-sleeper/rootfs/bin/disk-work"
   make_bare_disk
-  "$scratch/bare-disk-boot" >"$results/disk-bare.txt" </dev/null
+  local turn
+  for ((turn = 0; turn < disk_turns; turn++)); do
+    agentvm run --detach --bundle "$scratch/disk-sleeper" disk
+    agentvm exec disk disk-work rounds /var/lib/docker "$disk_rounds" >>"$results/disk-agentvm.txt"
+    agentvm delete --force disk
+    cp --sparse=always "$scratch"/disks/template-4096.ext4 "$scratch/bare.img"
+    "$scratch/bare-disk-boot" >>"$results/disk-bare.txt" </dev/null
+  done
   show_disk
 }
 
@@ -88,6 +72,6 @@ show_disk() {
   for i in 0 1 2; do
     ours=$(disk_median "$results/disk-agentvm.txt" "$((i + 1))")
     bare=$(disk_median "$results/disk-bare.txt" "$((i + 1))")
-    say "${disk_work[i]}: $((ours * 10)) ms, bare QEMU $((bare * 10)) ms"
+    say "${disk_work[i]}: $ours ms, bare QEMU $bare ms: $(ratio "$bare" "$ours") times as fast"
   done
 }

@@ -49,7 +49,7 @@ readonly -a file_work=(
   'untar 500 files and remove them' 'mkdir /work/out && tar xf /work/some.tar -C /work/out && rm -r /work/out'
   "find and stat $tree_files files" 'find /work/tree -type f -size +1000 | wc -l'
   'write 256 MiB and sync' 'dd if=/dev/zero of=/work/big bs=1M count=256 conv=fsync 2>/dev/null && rm /work/big'
-  '1000 reads and writes of 4 KiB at random places (3 : 1), and sync' 'random-io /work/read 1000'
+  '1000 reads and writes of 4 KiB at random places (3 : 1), and sync' 'disk-work random /work/read 1000'
   'read 256 MiB that the guest has not seen' 'dd if=/work/read bs=1M of=/dev/null iflag=direct 2>/dev/null || dd if=/work/read bs=1M of=/dev/null 2>/dev/null'
 )
 
@@ -59,7 +59,7 @@ measure_files() {
   write_default_virtiofsd
   make_bundle "$scratch/files" sleep 100000
   add_program "$scratch/files/rootfs" git
-  cp "$build/bench/bench-random-io" "$scratch/files/rootfs/bin/random-io"
+  cp "$build/bench/bench-disk-work" "$scratch/files/rootfs/bin/disk-work"
   make_work "$scratch/files"
   dd if=/dev/urandom of="$scratch/files/rootfs/work/read" bs=1M count=256 2>/dev/null
   agentvm run --detach --bundle "$scratch/files" files

@@ -144,7 +144,7 @@ disk_table() {
     ours=$(disk_median "$results/disk-agentvm.txt" "$((i + 1))")
     bare=$(disk_median "$results/disk-bare.txt" "$((i + 1))")
     printf '| %s | %s ms | %s ms | **%s ×** as fast; goal ≥ 0.95 × |\n' "${disk_work[i]}" \
-      "$((ours * 10))" "$((bare * 10))" "$(ratio "$bare" "$ours")"
+      "$ours" "$bare" "$(ratio "$bare" "$ours")"
   done
 }
 

@@ -92,7 +92,7 @@ Result<void> share_modules(const Config& config, bool needed, SharePlan& share) 
   if (!needed) return {};
   return fail(ErrorKind::failed_precondition,
               fmt::format("the kernel modules that Docker needs are missing beside the guest's "
-                          "kernel ('{}'): run agentvm-image",
+                          "kernel ('{}'): run agentvm-kernel",
                           path));
 }
 

@@ -186,7 +186,7 @@ TEST(FindVmPrograms, SaysWhatToInstallInWordsThatAreNotAMissingCommand) {
   EXPECT_EQ(programs.error().kind, ErrorKind::unavailable);
   EXPECT_EQ(programs.error().text(),
             "the guest kernel is missing on this host (" + (dir / "vmlinux") +
-                "): build it with 'agentvm-image', or set vm.kernel in /etc/agentvm/config.toml");
+                "): build it with 'agentvm-kernel', or set vm.kernel in /etc/agentvm/config.toml");
   config.vm.kernel = dir.write("vmlinux", "");
   programs = find_vm_programs(config);
   ASSERT_TRUE(programs) << programs.error().text();

@@ -189,7 +189,7 @@ TEST_F(DiskPlanTest, DockerNeedsTheModulesBesideTheKernel) {
   annotate(kDockerAnnotation, "true");
   config_.vm.kernel = dir_ / "vmlinux";
   EXPECT_EQ(error(), fmt::format("the kernel modules that Docker needs are missing beside the "
-                                 "guest's kernel ('{}'): run agentvm-image",
+                                 "guest's kernel ('{}'): run agentvm-kernel",
                                  dir_ / "kernel-modules"));
 }
 

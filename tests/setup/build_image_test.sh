@@ -223,10 +223,10 @@ test_refuses_an_agent_that_is_not_static() {
 test_installed_it_makes_the_installed_image_anew() {
   make_package
   mkdir -p prefix/{sbin,libexec/agentvm,share/agentvm}
-  cp "$build_image" prefix/sbin/agentvm-image
+  cp "$build_image" prefix/sbin/agentvm-kernel
   cp agent prefix/libexec/agentvm/agentvm-agent
   cp modules prefix/share/agentvm/modules
-  prefix/sbin/agentvm-image --deb kernel.deb --cache cache
+  prefix/sbin/agentvm-kernel --deb kernel.deb --cache cache
   expect_eq "$(ls prefix/share/agentvm)" $'initramfs.cpio\nkernel-modules\nkernel-release\nmodules\nvmlinux'
 }
 

@@ -68,7 +68,8 @@ void Docker::start_dockerd() {
                "unix://" + scratch() + "/docker.sock", "--cgroup-parent", cgroup_parent(),
                "--ip6tables=false", "--add-runtime", "agentvm=" + scratch() + "/runtime"});
   argv.insert(argv.end(), daemon_options.begin(), daemon_options.end());
-  dockerd_ = std::make_unique<Background>(network_->inside(argv), options);
+  if (in_host_network) argv.insert(argv.end(), {"--bridge", "none", "--iptables=false"});
+  dockerd_ = std::make_unique<Background>(in_host_network ? argv : network_->inside(argv), options);
   ASSERT_TRUE(
       eventually([this] { return docker({"version"}).status == 0; }, std::chrono::seconds(60)))
       << "dockerd does not answer: " << daemon_log();

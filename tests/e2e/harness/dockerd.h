@@ -53,6 +53,9 @@ class Docker : public Agentvm {
   std::vector<std::string> daemon_options;  // "--live-restore"
   std::vector<std::string> daemon_wrapper;  // what runs the daemon: "unshare", "--mount"
   std::string runtime_name = "agentvm";
+  // The daemon is in the host's network, of which it changes nothing and gives its containers
+  // none: to build what needs archives outside.
+  bool in_host_network = false;
 
   std::unique_ptr<TestNetwork> network_;
 
