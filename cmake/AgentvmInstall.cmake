@@ -29,7 +29,7 @@ foreach(program agentvm containerd-shim-agentvm-v2)
     install(TARGETS ${program} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
   endif()
 endforeach()
-foreach(program agentvm-agent)
+foreach(program agentvm-agent agentvm-sandbox)
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION "${private_dir}")
   endif()
@@ -47,7 +47,16 @@ install(FILES guest-agent/image/modules DESTINATION "${data_dir}")
 install(PROGRAMS guest-agent/image/build-image DESTINATION "${CMAKE_INSTALL_SBINDIR}"
         RENAME agentvm-image)
 
+# Agent sandboxes: data, and the script that the guests run.
+install(DIRECTORY sandbox/agents sandbox/services sandbox/presets
+        DESTINATION "${data_dir}/sandbox" FILES_MATCHING PATTERN "*.toml")
+install(DIRECTORY sandbox/completion DESTINATION "${data_dir}/sandbox")
+install(PROGRAMS sandbox/guest/enter.sh DESTINATION "${data_dir}/sandbox/guest")
+
 install(FILES README.md CHANGELOG.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+if(EXISTS "${PROJECT_SOURCE_DIR}/docs/man/agentvm-sandbox.1")
+  install(FILES docs/man/agentvm-sandbox.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
+endif()
 foreach(page agentvm agentvm-image containerd-shim-agentvm-v2)
   if(EXISTS "${PROJECT_SOURCE_DIR}/docs/man/${page}.8")
     install(FILES "docs/man/${page}.8" DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")
