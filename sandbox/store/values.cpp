@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <ctime>
 
+#include "egress/host.h"
+#include "egress/upstream_proxy.h"
 #include "oci/base/json_reader.h"
 #include "oci/base/json_writer.h"
 #include "oci/base/try.h"
@@ -138,8 +140,20 @@ class Resolver {
     return known == inherited_.end() ? std::string() : known->second;
   }
 
+  // What the gateway cannot use is told and left out: a sandbox is another network than the host.
   Result<std::string> proxy_value() {
-    return inherit(kUpstreamProxy, TRY(from_environment({"HTTPS_PROXY", "https_proxy"})));
+    const std::string now = TRY(from_environment({"HTTPS_PROXY", "https_proxy"}));
+    if (now.empty()) return inherit(kUpstreamProxy, now);
+    const auto proxy = egress::parse_upstream_proxy(now);
+    if (!proxy) return fail(ErrorKind::invalid_argument, "HTTPS_PROXY: " + proxy.error().text());
+    const auto address = egress::parse_address(proxy->host);
+    const char* kind = address ? egress::reserved_for(*address) : nullptr;
+    if (proxy->host == "localhost" || (kind != nullptr && std::string_view(kind) == "loopback")) {
+      out_.warnings.emplace_back(
+          "HTTPS_PROXY names this host's loopback, where no sandbox reaches it: it is not used");
+      return std::string();
+    }
+    return inherit(kUpstreamProxy, now);
   }
 
   const Place& place_;

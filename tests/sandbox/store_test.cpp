@@ -187,6 +187,18 @@ TEST_F(Store, AServiceThatIsOnlyUsefulIsManagedOnceItsValueIsKnown) {
   ::unsetenv("GITHUB_TOKEN");
 }
 
+TEST_F(Store, TheHostsProxyIsPassedOnWhereASandboxCanReachIt) {
+  ::setenv("HTTPS_PROXY", "http://127.0.0.1:3128", 1);
+  const auto loopback = resolve_claude();
+  EXPECT_FALSE(loopback->values.contains(kUpstreamProxy));
+  EXPECT_THAT(loopback->warnings, ElementsAre(HasSubstr("names this host's loopback")));
+  ::setenv("HTTPS_PROXY", "socks5://proxy.example", 1);
+  EXPECT_EQ(error_of(resolve_claude()), "HTTPS_PROXY: the upstream proxy is no URL of http://");
+  ::setenv("HTTPS_PROXY", "http://u:p@proxy.example:3128", 1);
+  EXPECT_EQ(resolve_claude()->values.at(kUpstreamProxy), "http://u:p@proxy.example:3128");
+  ::unsetenv("HTTPS_PROXY");
+}
+
 TEST_F(Store, ACommandIsAskedOnceAndAFailureIsAWarning) {
   StoredSecret secret;
   secret.name = "anthropic";

@@ -11,6 +11,8 @@ test_install() {
   cmake --install "$build" >/dev/null
   for file in bin/agentvm bin/containerd-shim-agentvm-v2 libexec/agentvm/agentvm-vsock libexec/agentvm/agentvm-agent \
     sbin/agentvm-image share/agentvm/modules share/agentvm/vmlinux share/agentvm/initramfs.cpio \
+    libexec/agentvm/agentvm-sandbox share/agentvm/sandbox/guest/enter.sh share/agentvm/sandbox/agents/claude.toml \
+    share/agentvm/sandbox/presets/balanced.toml share/agentvm/sandbox/completion/bash share/man/man1/agentvm-sandbox.1 \
     share/agentvm/kernel-release share/agentvm/kernel-modules/agentvm.dep share/doc/agentvm/README.md share/doc/agentvm/config.toml; do
     [[ -e $DESTDIR$prefix/$file ]] || fail "$prefix/$file is missing"
   done
