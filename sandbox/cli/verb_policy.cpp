@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "egress/gateway/judge.h"
 #include "egress/settings.h"
 #include "oci/base/json_writer.h"
 #include "oci/base/try.h"
@@ -185,22 +186,6 @@ Result<CheckQuestion> parse_question(const CheckOptions& options) {
   return question;
 }
 
-std::string_view reason_text(egress::Reason reason) {
-  switch (reason) {
-    case egress::Reason::rule:
-      return "a rule says so";
-    case egress::Reason::no_rule:
-      return "no rule decides: the default";
-    case egress::Reason::no_request_rule:
-      return "the host has rules for requests, and none allows this one";
-    case egress::Reason::reserved:
-      return "a private or reserved address, and no rule names it";
-    case egress::Reason::unclear_path:
-      return "servers differ about what the path means";
-  }
-  return "";
-}
-
 // As the gateway would decide by the file that it reads at its start.
 Result<CheckAnswer> decide(const World& world, const std::string& sandbox,
                            const CheckQuestion& question) {
@@ -221,7 +206,7 @@ Result<CheckAnswer> decide(const World& world, const std::string& sandbox,
   answer.verdict = decision.verdict == egress::Verdict::deny    ? "deny"
                    : decision.verdict == egress::Verdict::allow ? "allow"
                                                                 : "inspect";
-  answer.reason = reason_text(decision.reason);
+  answer.reason = egress::reason_of(decision, peer.address ? &*peer.address : nullptr);
   if (decision.rule != nullptr) {
     answer.rule = decision.rule->text;
     answer.layer = decision.rule->layer;
@@ -236,9 +221,7 @@ Result<int> run_check(const World& world, const CheckOptions& options) {
   const CheckAnswer answer =
       running ? *std::move(running) : TRY(decide(world, record.name, question));
   fmt::print("{}: {}", harmless(answer.verdict), harmless(answer.reason));
-  if (!answer.rule.empty()) {
-    fmt::print(" ({}, layer '{}')", harmless(answer.rule), harmless(answer.layer));
-  }
+  if (!answer.layer.empty()) fmt::print(" (layer '{}')", harmless(answer.layer));
   fmt::print("\n");
   return answer.verdict == "deny" ? 1 : 0;
 }

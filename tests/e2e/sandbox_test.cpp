@@ -106,13 +106,13 @@ TEST_F(SandboxLife, PoliciesAndSecretsAreKeptOutOfSight) {
   EXPECT_THAT(created.err, AllOf(HasSubstr("allow a.example, allow b.example:22"),
                                  HasSubstr("claude's own hosts are allowed: api.anthropic.com")));
   EXPECT_EQ(sandbox_out({"policy", "check", "web", "a.example"}),
-            "allow: a rule says so (allow a.example, layer 'sandbox')\n");
+            "allow: by the rule 'allow a.example' (layer 'sandbox')\n");
   EXPECT_EQ(sandbox({"policy", "check", "web", "registry.npmjs.org"}).status, 1);
   sandbox_out({"policy", "deny", "a.example"});
   sandbox_out(
       {"policy", "allow", "--sandbox", "web", "c.example", "--method", "GET", "--path", "/x/**"});
   EXPECT_EQ(sandbox({"policy", "check", "web", "a.example"}).out,
-            "deny: a rule says so (deny a.example, layer 'user')\n");
+            "deny: by the rule 'deny a.example' (layer 'user')\n");
   EXPECT_THAT(sandbox_out({"policy", "ls", "--sandbox", "web"}),
               AllOf(HasSubstr("preset deny-all"), HasSubstr("agent claude"), HasSubstr("/x/**")));
   sandbox_out({"policy", "rm", "a.example"});
