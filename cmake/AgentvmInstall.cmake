@@ -29,7 +29,15 @@ foreach(program agentvm containerd-shim-agentvm-v2)
     install(TARGETS ${program} RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
   endif()
 endforeach()
-foreach(program agentvm-agent)
+# What `cmake --install` needs built.
+add_custom_target(programs)
+foreach(program agentvm agentvm-agent agentvm-gateway agentvm-sandbox agentvm-vsock
+        containerd-shim-agentvm-v2)
+  if(TARGET ${program})
+    add_dependencies(programs ${program})
+  endif()
+endforeach()
+foreach(program agentvm-agent agentvm-sandbox)
   if(TARGET ${program})
     install(TARGETS ${program} RUNTIME DESTINATION "${private_dir}")
   endif()
@@ -52,7 +60,14 @@ install(PROGRAMS sandbox/images/agentvm-images DESTINATION "${private_dir}")
 install(DIRECTORY sandbox/images/ DESTINATION "${data_dir}/images" USE_SOURCE_PERMISSIONS
         PATTERN agentvm-images EXCLUDE)
 
+# Agent sandboxes: data, and the script that the guests run.
+install(DIRECTORY sandbox/agents sandbox/services sandbox/presets
+        DESTINATION "${data_dir}/sandbox" FILES_MATCHING PATTERN "*.toml")
+install(DIRECTORY sandbox/completion DESTINATION "${data_dir}/sandbox")
+install(PROGRAMS sandbox/guest/enter.sh DESTINATION "${data_dir}/sandbox/guest")
+
 install(FILES README.md CHANGELOG.md DESTINATION "${CMAKE_INSTALL_DOCDIR}")
+install(FILES docs/man/agentvm-sandbox.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
 foreach(page agentvm agentvm-gateway agentvm-images agentvm-kernel containerd-shim-agentvm-v2)
   if(EXISTS "${PROJECT_SOURCE_DIR}/docs/man/${page}.8")
     install(FILES "docs/man/${page}.8" DESTINATION "${CMAKE_INSTALL_MANDIR}/man8")

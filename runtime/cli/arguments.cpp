@@ -56,6 +56,7 @@ std::variant<Arguments, int> parse_arguments(int argc, const char* const* argv) 
   add_template_verb(verbs);
   add_pool_verb(verbs);
   add_install_verb(verbs);
+  add_program_verbs(verbs);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

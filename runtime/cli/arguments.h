@@ -158,8 +158,14 @@ struct InstallOptions {
   EngineKind engine = EngineKind::docker;
   std::string name = "agentvm";
   std::string file;
+  std::string plugins;  // docker: the client's plugin directory
   bool remove = false;
   bool dry_run = false;
+};
+// Verbs that are programs of their own, in libexec: what follows is theirs.
+struct ProgramOptions {
+  std::string program;
+  std::vector<std::string> args;
 };
 // Verbs of runc that a microVM cannot honour: refused with a reason.
 struct RefusedOptions {
@@ -170,7 +176,7 @@ using Command =
     std::variant<CreateOptions, RunOptions, StartOptions, StateOptions, LogsOptions, KillOptions, DeleteOptions,
                  PauseOptions, ResumeOptions, ExecOptions, PsOptions, ListOptions, EventsOptions,
                  UpdateOptions, SpecOptions, FeaturesOptions, CheckOptions, ConfigOptions,
-                 TemplateOptions, PoolOptions, InstallOptions, RefusedOptions>;
+                 TemplateOptions, PoolOptions, InstallOptions, ProgramOptions, RefusedOptions>;
 
 struct Arguments {
   Globals globals;

@@ -236,10 +236,30 @@ void add_install_verb(const Verbs& verbs) {
     verb->add_option("--file", options->file, "the engine's configuration, if it is elsewhere");
     verb->add_flag("--remove", options->remove, "take it out again");
     verb->add_flag("--dry-run", options->dry_run, "only print what would be written");
+    if (engine != EngineKind::docker) return;
+    verb->add_option("--plugins", options->plugins,
+                     "where `docker sandbox` is linked (default: /usr/libexec/docker/cli-plugins, "
+                     "with --file nowhere)");
   };
   add("docker", EngineKind::docker, "/etc/docker/daemon.json");
   add("containerd", EngineKind::containerd, "/etc/containerd/config.toml, for Kubernetes");
   add("podman", EngineKind::podman, "/etc/containers/containers.conf.d/agentvm.conf");
+}
+
+void add_program_verbs(const Verbs& verbs) {
+  const auto add = [&](const char* name, const char* program, const char* description) {
+    auto [verb, options] = add_verb<ProgramOptions>(verbs, name, description);
+    options->program = program;
+    // --help too is the program's.
+    verb->set_help_flag();
+    verb->prefix_command();
+    verb->final_callback([choose = verbs.choose, options = options, app = verb] {
+      options->args = app->remaining();
+      choose(*options);
+    });
+  };
+  add("sandbox", "agentvm-sandbox", "coding agents in microVMs; agentvm-sandbox(1)");
+  add("image", "agentvm-images", "the images of coding agents: build them, list them");
 }
 
 }  // namespace agentvm::runtime::cli

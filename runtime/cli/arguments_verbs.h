@@ -21,6 +21,7 @@ void add_host_verbs(const Verbs& verbs);
 void add_template_verb(const Verbs& verbs);
 void add_pool_verb(const Verbs& verbs);
 void add_install_verb(const Verbs& verbs);
+void add_program_verbs(const Verbs& verbs);
 
 // A verb whose options live as long as the parser.
 template <class Options>

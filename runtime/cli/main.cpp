@@ -64,6 +64,7 @@ Result<int> run_verb(const Engine& engine, const Command& command) {
     Result<int> operator()(const TemplateOptions& o) const { return run_template(engine, o); }
     Result<int> operator()(const PoolOptions& o) const { return run_pool(engine, o); }
     Result<int> operator()(const InstallOptions& o) const { return run_install(engine, o); }
+    Result<int> operator()(const ProgramOptions& o) const { return run_program(engine, o); }
     Result<int> operator()(const RefusedOptions& o) const { return run_refused(engine, o); }
   };
   return std::visit(Dispatch{engine}, command);

@@ -6,6 +6,7 @@
 #include "oci/base/try.h"
 #include "runtime/cli/verbs.h"
 #include "runtime/config.h"
+#include "runtime/config_keys.h"
 #include "runtime/install/install.h"
 
 namespace agentvm::runtime::cli {
@@ -17,6 +18,37 @@ Result<std::string> own_path() {
   const auto path = std::filesystem::read_symlink("/proc/self/exe", code);
   if (code) return fail_errno(code.value(), "find the path of agentvm itself");
   return path.string();
+}
+
+// `docker sandbox`: a link in the client's plugin directory to the program that `agentvm sandbox`
+// is, too.
+Result<void> link_plugin(const InstallOptions& options) {
+  if (options.engine != EngineKind::docker) return {};
+  std::string directory = options.plugins;
+  if (directory.empty() && options.file.empty()) directory = "/usr/libexec/docker/cli-plugins";
+  if (directory.empty()) return {};
+  const std::string link = directory + "/docker-sandbox";
+  const std::string program = install_dirs().libexec + "/agentvm-sandbox";
+  std::error_code code;
+  const auto there = std::filesystem::symlink_status(link, code);
+  if (there.type() == std::filesystem::file_type::not_found) {
+    if (options.remove) return {};
+  } else if (there.type() != std::filesystem::file_type::symlink) {
+    return fail(ErrorKind::already_exists,
+                fmt::format("'{}' is somebody else's: it is left as it is", link));
+  }
+  if (options.dry_run) {
+    fmt::print("{} would be {}\n", link, options.remove ? "removed" : "a link to " + program);
+    return {};
+  }
+  (void)std::filesystem::remove(link, code);
+  if (!code && !options.remove) {
+    std::filesystem::create_directories(directory, code);
+    if (!code) std::filesystem::create_symlink(program, link, code);
+  }
+  if (code) return fail_errno(code.value(), fmt::format("link '{}'", link));
+  fmt::print("{} {}\n", options.remove ? "removed" : "linked", link);
+  return {};
 }
 
 void print_plan(const InstallPlan& plan) {
@@ -38,6 +70,7 @@ Result<int> run_install(const Engine& engine, const InstallOptions& options) {
   order.entry.program = TRY(own_path());
   if (engine.config_path != kConfigPath) order.entry.config_path = engine.config_path;
   const InstallPlan plan = TRY(plan_install(order));
+  TRY(link_plugin(options));
   if (!plan.changes()) {
     fmt::print("{}: nothing to change\n", plan.path);
     return 0;

@@ -29,6 +29,8 @@ Result<int> run_config(const Engine& engine, const ConfigOptions& options);
 Result<int> run_template(const Engine& engine, const TemplateOptions& options);
 Result<int> run_pool(const Engine& engine, const PoolOptions& options);
 Result<int> run_install(const Engine& engine, const InstallOptions& options);
+// Replaces this process.
+Result<int> run_program(const Engine& engine, const ProgramOptions& options);
 Result<int> run_refused(const Engine& engine, const RefusedOptions& options);
 
 }  // namespace agentvm::runtime::cli

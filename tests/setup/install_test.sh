@@ -10,9 +10,13 @@ test_install() {
   export DESTDIR=$scratch/stage
   cmake --install "$build" >/dev/null
   for file in bin/agentvm bin/containerd-shim-agentvm-v2 libexec/agentvm/agentvm-vsock libexec/agentvm/agentvm-agent \
+    libexec/agentvm/agentvm-gateway libexec/agentvm/agentvm-images libexec/agentvm/agentvm-sandbox \
     sbin/agentvm-kernel share/agentvm/modules share/agentvm/vmlinux share/agentvm/initramfs.cpio \
-    share/agentvm/kernel-release share/agentvm/kernel-modules/agentvm.dep share/doc/agentvm/README.md libexec/agentvm/agentvm-images \
-    share/agentvm/images/base/Dockerfile share/agentvm/images/make-debian share/doc/agentvm/config.toml; do
+    share/agentvm/images/base/Dockerfile share/agentvm/images/make-debian \
+    share/agentvm/sandbox/guest/enter.sh share/agentvm/sandbox/agents/claude.toml \
+    share/agentvm/sandbox/presets/balanced.toml share/agentvm/sandbox/completion/bash \
+    share/agentvm/kernel-release share/agentvm/kernel-modules/agentvm.dep \
+    share/man/man1/agentvm-sandbox.1 share/doc/agentvm/README.md share/doc/agentvm/config.toml; do
     [[ -e $DESTDIR$prefix/$file ]] || fail "$prefix/$file is missing"
   done
   cmp "$config" "$source_dir/runtime/config.toml"
