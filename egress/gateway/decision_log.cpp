@@ -62,8 +62,9 @@ std::string write_record(const DecisionRecord& record, std::string_view sandbox,
   return json.take() + "\n";
 }
 
-Result<DecisionLog> DecisionLog::create(UniqueFd directory, std::string sandbox) {
-  DecisionLog log(std::move(directory), std::move(sandbox));
+Result<DecisionLog> DecisionLog::create(UniqueFd directory, std::string sandbox,
+                                        std::uint64_t max_bytes) {
+  DecisionLog log(std::move(directory), std::move(sandbox), max_bytes);
   TRY(log.open(), "decision log");
   return log;
 }
@@ -89,8 +90,8 @@ void DecisionLog::rotate() {
 }
 
 Result<void> DecisionLog::append(std::string_view line) {
-  if (size_ + line.size() > kMaxBytes) rotate();
-  if (!file_ || size_ + line.size() > kMaxBytes) TRY(open());
+  if (size_ + line.size() > max_bytes_) rotate();
+  if (!file_ || size_ + line.size() > max_bytes_) TRY(open());
   const auto written = sys::write_all(file_.get(), line);
   // Half a line, from a disk that was full, may have come before.
   size_ += line.size();

@@ -36,8 +36,10 @@ class DecisionLog {
   static constexpr unsigned kKept = 5;
   static constexpr std::size_t kMaxText = 2048;  // of one member
 
-  // Writes into `directory`, going on where an earlier process stopped.
-  [[nodiscard]] static Result<DecisionLog> create(UniqueFd directory, std::string sandbox);
+  // Writes into `directory`, going on where an earlier process stopped. A file has at most
+  // `max_bytes`.
+  [[nodiscard]] static Result<DecisionLog> create(UniqueFd directory, std::string sandbox,
+                                                  std::uint64_t max_bytes = kMaxBytes);
 
   // A record that cannot be written (the disk is full) is counted, and one line of the process's
   // log says so: decisions do not wait for the log.
@@ -48,14 +50,15 @@ class DecisionLog {
   [[nodiscard]] std::uint64_t lost() const { return lost_; }
 
  private:
-  DecisionLog(UniqueFd directory, std::string sandbox)
-      : directory_(std::move(directory)), sandbox_(std::move(sandbox)) {}
+  DecisionLog(UniqueFd directory, std::string sandbox, std::uint64_t max_bytes)
+      : directory_(std::move(directory)), sandbox_(std::move(sandbox)), max_bytes_(max_bytes) {}
   [[nodiscard]] Result<void> open();
   [[nodiscard]] Result<void> append(std::string_view line);
   void rotate();
 
   UniqueFd directory_;
   std::string sandbox_;
+  std::uint64_t max_bytes_;
   UniqueFd file_;
   std::uint64_t size_ = 0;
   std::uint64_t allowed_ = 0;

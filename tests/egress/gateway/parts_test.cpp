@@ -220,6 +220,7 @@ TEST(WriteRecord, LeavesOutWhatIsNotThereAndEscapesTheRest) {
 }
 
 TEST(DecisionLog, RotatesAndKeepsFive) {
+  constexpr std::uint64_t kLimit = 100'000;
   const TempDir directory;
   // Seven files' worth, in records of the largest size.
   DecisionRecord record;
@@ -228,16 +229,16 @@ TEST(DecisionLog, RotatesAndKeepsFive) {
   const std::size_t each = write_record(record, "web", "2026-01-01T00:00:00.000Z").size();
   {
     auto log = DecisionLog::create(
-        sys::open_at(AT_FDCWD, directory.path(), O_RDONLY | O_DIRECTORY).value(), "web");
+        sys::open_at(AT_FDCWD, directory.path(), O_RDONLY | O_DIRECTORY).value(), "web", kLimit);
     ASSERT_TRUE(log);
-    for (std::size_t written = 0; written < 7 * DecisionLog::kMaxBytes; written += each) {
+    for (std::size_t written = 0; written < 7 * kLimit; written += each) {
       log->write(record);
     }
     EXPECT_EQ(log->lost(), 0U);
   }
   std::size_t files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(directory.path())) {
-    EXPECT_LE(entry.file_size(), DecisionLog::kMaxBytes);
+    EXPECT_LE(entry.file_size(), kLimit);
     ++files;
   }
   EXPECT_EQ(files, 6U);

@@ -105,7 +105,7 @@ TEST_F(GatewayTcp, ReadsTheNameOfTlsHoweverItIsCut) {
   ASSERT_EQ(world.resolve("good.test"), kHost);
   const std::string bytes = hello("good.test");
   EXPECT_EQ(talk(kHost, 443, bytes), bytes);
-  for (const std::size_t cut : {1, 4, 5, 6, 20, 60}) {
+  for (const std::size_t cut : {1U, 4U, 5U, 6U, 20U, 60U}) {
     const GuestSocket guest = world.connect(kHost, 443);
     guest.send(bytes.substr(0, cut));
     const std::uint64_t before = server.connections();
