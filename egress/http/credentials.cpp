@@ -74,6 +74,7 @@ Result<Injection> inject(const Settings& settings, const AskedFor& asked, Fields
       managed.push_back(&credential);
     }
   }
+  if (managed.empty()) return injection;
   for (const Credential* credential : managed) {
     if (!asked.over_tls || !is_for(*credential, asked)) continue;
     const HeaderForm& form = choose_form(*credential, fields);

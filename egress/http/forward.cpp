@@ -44,6 +44,13 @@ void add_framing(std::string& out, const Framing& framing) {
   }
 }
 
+void add_upgrade(std::string& out, const Fields& fields) {
+  add_line(out, "Connection", "Upgrade");
+  for (const Field& field : fields.list()) {
+    if (same_word(field.name, "Upgrade")) add_line(out, field.name, field.value);
+  }
+}
+
 std::size_t size_of(const Fields& fields) {
   std::size_t size = 0;
   for (const Field& field : fields.list()) size += field.name.size() + field.value.size() + 4;
@@ -92,9 +99,7 @@ std::string write_request(const ForwardedRequest& request) {
   }
   add_framing(out, request.framing);
   if (request.upgrade) {
-    add_line(out, "Connection", "Upgrade");
-    head.fields.for_each_word("Upgrade",
-                              [&](std::string_view word) { add_line(out, "Upgrade", word); });
+    add_upgrade(out, head.fields);
   } else if (head.minor == 0) {
     add_line(out, "Connection", "close");
   }
@@ -112,9 +117,7 @@ std::string write_response(const ForwardedResponse& response) {
   fmt::format_to(std::back_inserter(out), "HTTP/1.1 {} {}\r\n", head.status, head.reason);
   add_fields(out, head.fields);
   if (response.upgrade) {
-    add_line(out, "Connection", "Upgrade");
-    head.fields.for_each_word("Upgrade",
-                              [&](std::string_view word) { add_line(out, "Upgrade", word); });
+    add_upgrade(out, head.fields);
   } else if (response.framing.kind == BodyKind::none && head.status >= 200 && head.status != 204) {
     // What the body would have had: answers to HEAD, and 304.
     if (const std::string* length = head.fields.find("Content-Length")) {

@@ -214,6 +214,7 @@ asio::awaitable<bool> Http1Exchange::answer() {
     scrub(judgement_.injection, response->reason);
     if (response->status == 101) co_return co_await switch_protocols(*response);
     if (response->status >= 200) co_return co_await relay(*response);
+    if (head_.minor == 0) continue;  // it knows no such answers (RFC 9110, 15.2)
     const auto told = co_await tell_guest(write_response({*response, {}, true, false, false}));
     if (!told) co_return false;
   }

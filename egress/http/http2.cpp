@@ -107,12 +107,14 @@ void Proxy::start(Task<void> task, std::function<void()> then) {
 asio::awaitable<void> Proxy::run() {
   if (!begin()) co_return;
   watch_idle();
+  ++tasks_;  // this one, until all have begun
   if (upstream_) {
     start(upstream_->read_all(), [this] { upstream_gone(); });
     start(upstream_->write_all(), [this] { c_.upstream->stream->close(); });
   }
   start(guest_->write_all(), [this] { close_all(); });
   start(guest_->read_all(), [this] { close_all(); });
+  if (--tasks_ == 0) over_.set();
   co_await over_.wait();
   for (const auto& [stream, exchange] : by_guest_) c_.surroundings.record(exchange->record);
 }

@@ -50,6 +50,18 @@ void add(std::vector<nghttp2_nv>& list, std::string_view name, std::string_view 
   list.push_back({bytes_of(name), bytes_of(value), name.size(), value.size(), flags});
 }
 
+// Growing by itself a string would leave what it held behind.
+void append_wiped(std::string& out, std::string_view bytes) {
+  if (out.size() + bytes.size() > out.capacity()) {
+    std::string larger;
+    larger.reserve(2 * out.size() + bytes.size());
+    larger += out;
+    ::explicit_bzero(out.data(), out.size());
+    out.swap(larger);
+  }
+  out += bytes;
+}
+
 std::unexpected<Error> fail_http2(std::string doing, long code) {
   return fail(ErrorKind::invalid_argument,
               doing + ": " + ::nghttp2_strerror(static_cast<int>(code)));
@@ -224,12 +236,12 @@ Task<void> Http2Session::write_all() {
       const ssize_t size = ::nghttp2_session_mem_send(session_, &bytes);
       if (size < 0) co_return fail_http2("write HTTP/2", size);
       if (size == 0) break;
-      out.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size));
+      append_wiped(out, {reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size)});
     }
     if (!out.empty()) {
       auto written = co_await stream_.write(out);
       ::explicit_bzero(out.data(), out.size());
-      out.clear();
+      out = {};
       CO_TRY(std::move(written));
       continue;
     }
