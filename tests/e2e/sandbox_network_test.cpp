@@ -1,5 +1,8 @@
 // What a sandbox sees and reaches, from inside: the six isolation tests that Docker publishes for
 // its sandboxes, and a policy that changes while it runs.
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <filesystem>
 
 #include "tests/e2e/harness/sandboxes.h"
@@ -94,7 +97,8 @@ TEST_F(SandboxNetwork, SeesItsWorkspaceAndReachesWhatIsAllowed) {
   EXPECT_EQ(exec_out("web", "cat shared"), "shared\n");
 }
 
-TEST_F(SandboxNetwork, HoldsAPlaceholderWhereTheKeyWouldBe) {
+TEST_F(SandboxNetwork, IsTheWorkspacesOwnerAndHoldsAPlaceholderWhereTheKeyWouldBe) {
+  ASSERT_EQ(::chown(workspace().c_str(), 1234, 1235), 0);
   CommandOptions key;
   key.environment = {"GH_TOKEN=ghp-of-the-host"};
   std::vector<std::string> run = run_words("web");
@@ -105,6 +109,13 @@ TEST_F(SandboxNetwork, HoldsAPlaceholderWhereTheKeyWouldBe) {
                      "echo $GH_TOKEN $GITHUB_TOKEN; cat /proc/*/environ | grep -c ghp-of; "
                      "test -s $NODE_EXTRA_CA_CERTS && echo trusted"),
             "proxy-managed proxy-managed\n0\ntrusted\n");
+  EXPECT_EQ(exec_out("web", "id -un; id -u; id -g; echo $HOME; touch made; touch ~/made; pwd"),
+            "agent\n1234\n1235\n/home/agent\n" + workspace() + "\n");
+  struct stat made{};
+  ASSERT_EQ(::stat((workspace() + "/made").c_str(), &made), 0);
+  EXPECT_EQ(made.st_uid, 1234U);
+  EXPECT_EQ(exec_out("web", "ps -o user,args | grep -c 'agent *sleep 1000'"), "1\n");
+  EXPECT_EQ(sandbox_out({"exec", "--root", "web", "id", "-u"}), "0\n");
   EXPECT_EQ(attempt("grep -r ghp-of /run /etc /tmp /root /home"), "");
   EXPECT_THAT(docker_out({"inspect", "web"}), Not(HasSubstr("ghp-of")));
 }

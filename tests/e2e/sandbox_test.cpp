@@ -136,7 +136,7 @@ TEST_F(SandboxLife, PoliciesAndSecretsAreKeptOutOfSight) {
   EXPECT_EQ(status.st_mode & 0777U, 0600U);
   sandbox_out({"secret", "set", "mine", "--host", "api.example", "--header", "X-Key", "--env",
                "MY_KEY", "--command", "echo sk-of-a-command"});
-  EXPECT_THAT(gateway(), AllOf(HasSubstr("\"x-key\""), HasSubstr("api.example")));
+  EXPECT_THAT(gateway(), AllOf(HasSubstr("\"X-Key\""), HasSubstr("api.example")));
   for (const std::string& place :
        {gateway(), sandbox_out({"secret", "ls"}), sandbox_out({"inspect", "web"}),
         docker_out({"inspect", "web"}), read_file(place() + "/web/guest/session"),
