@@ -95,6 +95,13 @@ void World::make_guest() const {
   ip({"-n", guest, "route", "add", "default", "via", "10.213.0.1"});
   ip({"-n", guest, "-6", "route", "add", "default", "via", "fd61:6774:766d::1"});
   ip({"-n", inside, "-6", "route", "add", "default", "via", "fd88::1"});
+  // The links come up by themselves, and IPv6 on them later than IPv4.
+  const auto answers = [](const std::string& netns, const char* address) {
+    GuestSocket probe(socket_in(netns, AF_INET6, SOCK_STREAM));
+    return !probe.connect(address, 1) && errno == ECONNREFUSED;
+  };
+  EXPECT_TRUE(e2e::eventually([&] { return answers(inside_, "fd88::1"); }));
+  EXPECT_TRUE(e2e::eventually([&] { return answers(guest_, "fd61:6774:766d::1"); }));
   redirect(true);
 }
 
@@ -109,7 +116,10 @@ void World::redirect(bool on) const {
 }
 
 void World::add_address(const std::string& address) const {
-  must(network_.outside({"ip", "addr", "add", address, "dev", "lo"}));
+  std::vector<std::string> words{"ip", "addr", "add", address, "dev", "lo"};
+  // Else an address of IPv6 is only there a moment later.
+  if (address.contains(':')) words.emplace_back("nodad");
+  must(network_.outside(words));
 }
 
 std::string World::settings(const Options& options) {
