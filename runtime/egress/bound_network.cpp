@@ -104,7 +104,7 @@ Result<void> BoundNetwork::make_way() {
   netlink_ = TRY(open_netlink());
   const auto scan = TRY(scan_network(netlink_.get()));
   TRY(check_untaken(scan));
-  link_ = TRY(make_link(netlink_.get(), scan));
+  link_ = std::make_unique<SandboxLink>(TRY(make_link(netlink_.get(), scan)));
   TRY(write_down());
   sockets_.push_back(TRY(open_gateway_sockets(link_->addresses.ours4)));
   ports_ = sockets_.front().ports;

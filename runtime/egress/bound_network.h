@@ -55,7 +55,7 @@ class BoundNetwork : public ContainerNetwork {
   GuestLink guest_;
   BoundOrder order_;
   NetlinkSocket netlink_;
-  std::optional<SandboxLink> link_;
+  std::unique_ptr<SandboxLink> link_;
   std::vector<GatewaySockets> sockets_;  // until the gateway has them
   GatewayPorts ports_;                   // of IPv4
   std::optional<EgressRecord> changed_;
