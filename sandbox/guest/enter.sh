@@ -29,12 +29,12 @@ map_user() {
   [ "$uid:$gid" = "$sandbox_uid:$sandbox_gid" ] && return 0
   new_gid=$sandbox_gid
   [ "$new_gid" = 0 ] && new_gid=$gid
-  if ! grep -q "^[^:]*:[^:]*:$new_gid:" /etc/group; then
+  if [ -f /etc/group ] && ! grep -q "^[^:]*:[^:]*:$new_gid:" /etc/group; then
     sed -i "s/^agent:\([^:]*\):[0-9]*:/agent:\1:$new_gid:/" /etc/group
   fi
   sed -i "s/^agent:\([^:]*\):[0-9]*:[0-9]*:/agent:\1:$sandbox_uid:$new_gid:/" /etc/passwd
   uid=$sandbox_uid gid=$new_gid
-  chown -R "$uid:$gid" "$home"
+  mkdir -p "$home" && chown -R "$uid:$gid" "$home"
 }
 
 # The sandbox's own authority among the trusted ones: at the end of every bundle, in place of that
