@@ -284,7 +284,9 @@ TEST(Http, ServesTwoHundredConnectionsInLittleMemory) {
   for (const int fd : fds) {
     EXPECT_THAT(read_until(fd, "}\n"), StartsWith("HTTP/1.1 200 OK\r\n"));
   }
+#ifndef AGENTVM_SANITIZED  // which keeps what was freed
   EXPECT_LT(world.gateway_rss_kib(), 20U * 1024);
+#endif
   for (const int fd : fds) ::close(fd);
 }
 
