@@ -154,7 +154,6 @@ void AgentImages::run_each_agents_program() const {
   for (const Agent& agent : kAgents) {
     running.emplace_back(in_vm(agent.name, {agent.name, "--version"}));
   }
-  Background tools(in_vm("shell", {"sh", "-ec", kTools}));
   for (const Agent& agent : kAgents) {
     const Outcome ran = running.front().wait(kRunTime);
     running.pop_front();
@@ -163,7 +162,10 @@ void AgentImages::run_each_agents_program() const {
     EXPECT_THAT(version, MatchesRegex("[0-9]+[.][0-9]+[.][0-9]+.*")) << agent.name;
     EXPECT_THAT(ran.out, HasSubstr(version)) << agent.name << ": " << ran.err;
   }
-  const Outcome found = tools.wait(kRunTime);
+  // By itself: dockerd gives its containerd 15 seconds to start.
+  CommandOptions patient;
+  patient.timeout = kRunTime;
+  const Outcome found = run_command(in_vm("shell", {"sh", "-ec", kTools}), patient);
   EXPECT_EQ(found.status, 0) << found.err;
   EXPECT_THAT(found.out, MatchesRegex("agent\nroot\nv24\n[0-9.]*\ngit version .*\nvenv\n"
                                       ".*Compose version .*\n.*/buildx .*\noverlay2\n"
