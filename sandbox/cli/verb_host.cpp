@@ -89,14 +89,12 @@ Result<int> run_diagnose(const World& world, const NoOptions& /*options*/) {
   Diagnosis diagnosis;
   diagnose_docker(world, diagnosis);
   diagnosis.program("gateway", world.libexec + "/agentvm-gateway");
-  const auto place = make_place(world.place);
-  if (place) {
-    diagnosis.good(
-        "settings",
-        fmt::format("{}, {} sandboxes", world.place.directory,
-                    sandbox_names(world.place).value_or(std::vector<std::string>()).size()));
+  const auto names = sandbox_names(world.place);
+  if (names) {
+    diagnosis.good("settings",
+                   fmt::format("{}, {} sandboxes", world.place.directory, names->size()));
   } else {
-    diagnosis.bad("settings", place.error().text());
+    diagnosis.bad("settings", names.error().text());
   }
   const auto creds = run_program({"systemd-creds", "--version"}, "");
   if (creds && creds->status == 0) {

@@ -145,22 +145,32 @@ Result<int> run_reset(const World& world, const NamesOptions& options) {
       });
 }
 
+// What made the container a sandbox must not stay in the image. A commit cannot take out, only
+// overwrite, and what is empty counts as not given: hence a shell where the image has no command.
+std::string saved_config(const ImageView& before) {
+  using Words = std::vector<std::string>;
+  JsonWriter json;
+  json.begin_object().key("Env");
+  write_json(json, Words{std::string(kMarker) + "="});
+  json.key("Entrypoint");
+  write_json(json, before.entrypoint);
+  json.key("Cmd");
+  const bool starts = !before.command.empty() || !before.entrypoint.empty();
+  write_json(json, starts ? before.command : Words{"/bin/sh"});
+  json.key("User").value(before.user.empty() ? "0:0" : before.user);
+  json.key("WorkingDir").value(before.directory.empty() ? "/" : before.directory);
+  json.key("Labels").begin_object();
+  for (const char* label : {kLabel, kAgentLabel, kWorkspaceLabel}) json.key(label).value("");
+  return json.end_object().end_object().take();
+}
+
 Result<int> run_save(const World& world, const SaveOptions& options) {
   TRY(make_place(world.place));
   const Docker docker = TRY(connect_docker(world));
   const Record record = TRY(load_record(world.place, options.name));
   const ImageView before = TRY(docker.inspect_image(record.image), "image '{}'", record.image);
-  // What made the container a sandbox must not stay in the image; a commit cannot take out, only
-  // overwrite.
-  const std::vector<std::string> changes{
-      fmt::format("ENV {}=", kMarker),
-      "ENTRYPOINT " + write_json(before.entrypoint),
-      "CMD " + write_json(before.command),
-      "USER " + (before.user.empty() ? "0:0" : before.user),
-      "WORKDIR " + (before.directory.empty() ? "/" : before.directory),
-      fmt::format("LABEL {}=\"\" {}=\"\" {}=\"\"", kLabel, kAgentLabel, kWorkspaceLabel)};
-  const std::string id =
-      TRY(docker.commit(record.container, options.image, changes), "save '{}'", record.name);
+  const std::string id = TRY(docker.commit(record.container, options.image, saved_config(before)),
+                             "save '{}'", record.name);
   fmt::print("{}\n", id);
   return 0;
 }

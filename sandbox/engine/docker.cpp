@@ -285,15 +285,14 @@ Result<void> Docker::pull(const std::string& image,
 }
 
 Result<std::string> Docker::commit(const std::string& id, const std::string& image,
-                                   const std::vector<std::string>& changes) const {
+                                   const std::string& config) const {
   const std::size_t slash = image.rfind('/');
   const std::size_t colon = image.find(':', slash == std::string::npos ? 0 : slash);
   std::string query = fmt::format("container={}&repo={}", percent_encoded(id),
                                   percent_encoded(image.substr(0, colon)));
   query +=
       "&tag=" + (colon == std::string::npos ? "latest" : percent_encoded(image.substr(colon + 1)));
-  for (const std::string& change : changes) query += "&changes=" + percent_encoded(change);
-  const std::string answer = TRY(post("/commit?" + query, "{}"));
+  const std::string answer = TRY(post("/commit?" + query, config));
   return parse_text(answer, "Id");
 }
 

@@ -130,9 +130,10 @@ class Docker {
   [[nodiscard]] Result<std::vector<std::string>> image_names() const;
   [[nodiscard]] Result<void> pull(const std::string& image,
                                   const std::function<void(const PullStep&)>& progress) const;
-  // `changes` are lines of a Dockerfile. The image's id.
+  // `config` is a container's Config as JSON: what it has comes before the container's. The image's
+  // id.
   [[nodiscard]] Result<std::string> commit(const std::string& id, const std::string& image,
-                                           const std::vector<std::string>& changes) const;
+                                           const std::string& config) const;
 
   // A file or directory of the container as a tar archive, and the other way around: `directory`
   // must be there.

@@ -28,6 +28,7 @@ class SandboxNetwork : public Sandboxes {
         network_->path() + "-out",
         std::map<std::string, egress::Zone>{{"registry.example", {.addresses = {"5.6.7.8"}}},
                                             {"evil.example", {.addresses = {"5.6.7.66"}}}});
+    std::filesystem::create_directory(scratch() + "/served");
     write_file(scratch() + "/served/tool", "#!/bin/sh\necho installed\n");
     servers_ = std::make_unique<Background>(
         network_->outside({"busybox", "httpd", "-f", "-p", "80", "-h", scratch() + "/served"}));
@@ -116,7 +117,7 @@ TEST_F(SandboxNetwork, IsTheWorkspacesOwnerAndHoldsAPlaceholderWhereTheKeyWouldB
   EXPECT_EQ(made.st_uid, 1234U);
   EXPECT_EQ(exec_out("web", "ps -o user,args | grep -c 'agent *sleep 1000'"), "1\n");
   EXPECT_EQ(sandbox_out({"exec", "--root", "web", "id", "-u"}), "0\n");
-  EXPECT_EQ(attempt("grep -r ghp-of /run /etc /tmp /root /home"), "");
+  EXPECT_EQ(attempt("grep -rs ghp-of /run /etc /tmp /root /home"), "");
   EXPECT_THAT(docker_out({"inspect", "web"}), Not(HasSubstr("ghp-of")));
 }
 

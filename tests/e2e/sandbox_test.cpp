@@ -171,7 +171,7 @@ TEST_F(SandboxLife, WhatIsWrongIsSaidWithWhatToDo) {
   EXPECT_EQ(docker_out({"ps", "--all", "--quiet"}), "");
   EXPECT_EQ(sandbox_out({"ls", "-q"}), "");
   // A container of the user's that has the name.
-  docker_out({"create", "--name", "taken", "busybox"});
+  docker_out({"create", "--name", "taken", "busybox", "true"});
   EXPECT_THAT(error({"create", "shell", workspace(), "--template", "busybox", "--name", "taken"}),
               HasSubstr("Docker has a container 'taken' that is no sandbox"));
   docker_out({"rm", "taken"});
