@@ -34,7 +34,12 @@ map_user() {
   fi
   sed -i "s/^agent:\([^:]*\):[0-9]*:[0-9]*:/agent:\1:$sandbox_uid:$new_gid:/" /etc/passwd
   uid=$sandbox_uid gid=$new_gid
-  mkdir -p "$home" && chown -R "$uid:$gid" "$home"
+  [ -d "$home" ] && chown -R "$uid:$gid" "$home"
+}
+
+# Not every image has it.
+make_home() {
+  [ -d "$home" ] || { mkdir -p "$home" && chown "$uid:$gid" "$home"; }
 }
 
 # The sandbox's own authority among the trusted ones: at the end of every bundle, in place of that
@@ -146,6 +151,7 @@ find_user
 case $mode in
   main)
     map_user
+    make_home
     trust
     sandbox_files
     set_environment
