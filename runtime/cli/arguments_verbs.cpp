@@ -253,9 +253,9 @@ void add_program_verbs(const Verbs& verbs) {
     // --help too is the program's.
     verb->set_help_flag();
     verb->prefix_command();
-    verb->final_callback([choose = verbs.choose, options = options, app = verb] {
-      options->args = app->remaining();
-      choose(*options);
+    verb->final_callback([choose = verbs.choose, chosen = options, app = verb] {
+      chosen->args = app->remaining();
+      choose(*chosen);
     });
   };
   add("sandbox", "agentvm-sandbox", "coding agents in microVMs; agentvm-sandbox(1)");
