@@ -200,7 +200,8 @@ Task<Socket> GuestConnection::connect(const http::Destination& destination) {
                                        there);
   }
   auto connected = co_await connect_to(there);
-  if (connected || destination.name.empty()) co_return connected;
+  // A name that the client says of an address that is not that name's leads nowhere else.
+  if (connected || !is_pinned(destination.name, there.address)) co_return connected;
   // The guest's connection stands already, so it will not try the name's other addresses itself.
   std::size_t tried = 0;
   for (const Address& other : state_.pins.addresses_of(destination.name, Clock::now())) {
