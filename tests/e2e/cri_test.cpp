@@ -140,6 +140,12 @@ TEST_F(CriPods, OutliveContainerdAndEndWithTheirShim) {
   const std::string web = run(pod, config, "web", "exec sleep 1000");
   kill_containerd(SIGKILL);
   start_containerd();
+  // Which answers ctr before its CRI plugin is ready.
+  EXPECT_TRUE(eventually([&] {
+    return call<cri::ListPodSandboxResponse>("RuntimeService/ListPodSandbox",
+                                             cri::ListPodSandboxRequest())
+        .has_value();
+  }));
   EXPECT_EQ(out_of(web, "echo still here"), "still here\n");
   const pid_t shim = shim_pid(pod);
   ASSERT_EQ(::kill(shim, SIGKILL), 0);
