@@ -11,6 +11,15 @@
 
 namespace agentvm::vmm {
 
+// Its words, each ended by a NUL; empty for a zombie, and for one that ends while it is asked.
+inline std::string command_line(const std::string& pid) {
+  std::ifstream file("/proc/" + pid + "/cmdline");
+  std::string words;
+  // Unlike an iterator, which throws when the process has gone.
+  std::getline(file, words, '\1');
+  return words;
+}
+
 // Live processes (no zombies) whose command line holds `text`.
 inline std::vector<pid_t> processes_with(const std::string& text) {
   std::vector<pid_t> found;
@@ -18,9 +27,7 @@ inline std::vector<pid_t> processes_with(const std::string& text) {
   for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
     const std::string name = entry.path().filename();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    std::ifstream file(entry.path() / "cmdline");
-    const std::string line{std::istreambuf_iterator<char>(file), {}};
-    if (line.find(text) != std::string::npos) found.push_back(std::stoi(name));
+    if (command_line(name).find(text) != std::string::npos) found.push_back(std::stoi(name));
   }
   return found;
 }
@@ -33,10 +40,9 @@ inline std::vector<pid_t> children_of(pid_t parent) {
   return found;
 }
 
-// A zombie has no command line: an empty one counts as gone.
+// A zombie counts as gone.
 inline bool is_running(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/cmdline");
-  return !std::string{std::istreambuf_iterator<char>(file), {}}.empty();
+  return !command_line(std::to_string(pid)).empty();
 }
 
 }  // namespace agentvm::vmm
